@@ -1,0 +1,21 @@
+"""The mathematics of knowledge: pure functions that return one float32 value a sample (float64 for float64 input).
+
+The mean over the batch of each loss is the loss its paper publishes.
+"""
+
+from .features import channel_wise_kl, cosine, mse, pkd, pool, relational_similarity
+from .logits import dist, dkd, kd, kl_divergence, standardise
+
+__all__ = [
+    'channel_wise_kl',
+    'cosine',
+    'dist',
+    'dkd',
+    'kd',
+    'kl_divergence',
+    'mse',
+    'pkd',
+    'pool',
+    'relational_similarity',
+    'standardise',
+]
