@@ -91,11 +91,12 @@ def test_two_workers_read_what_one_process_reads(root: Path) -> None:
     np.testing.assert_array_equal(seen.numpy(), IMAGES.transpose(0, 3, 1, 2))
 
 
-def test_missing_file_says_path_variable_and_key(tmp_path: Path) -> None:
+@pytest.mark.parametrize(('classes', 'file'), [(None, 'train.npz'), ('classes.txt', 'classes.txt')])
+def test_missing_file_says_path_variable_and_key(tmp_path: Path, classes: str | None, file: str) -> None:
     with pytest.raises(MTKDError) as error:
-        NpzClassification('train.npz', data_root=str(tmp_path / 'cifar10'))
+        NpzClassification('train.npz', data_root=str(tmp_path / 'cifar10'), classes=classes)
     message = one_line(error)
-    for part in (str(tmp_path / 'cifar10' / 'train.npz'), 'MTKD_DATA_ROOT', 'train_dataloader.dataset.data_root='):
+    for part in (str(tmp_path / 'cifar10' / file), 'MTKD_DATA_ROOT', 'train_dataloader.dataset.data_root='):
         assert part in message
 
 

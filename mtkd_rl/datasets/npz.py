@@ -11,6 +11,19 @@ from mtkd_rl.errors import MTKDError
 from mtkd_rl.registry import DATASETS
 
 
+def require_file(path: Path) -> None:
+    """Refuse a path that is no file.
+
+    Raises:
+        MTKDError: With the ways to say where the data are.
+    """
+    if not path.is_file():
+        raise MTKDError(
+            f'{path}: there is no such file; set MTKD_DATA_ROOT to the folder that holds {path.parent.name}/, '
+            f'or give --cfg-options train_dataloader.dataset.data_root=FOLDER (likewise val_ and test_dataloader)'
+        )
+
+
 def read_arrays(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Read ``images`` and ``labels`` of an npz file, each decompressed once.
 
@@ -24,11 +37,7 @@ def read_arrays(path: Path) -> tuple[np.ndarray, np.ndarray]:
         MTKDError: If the file is not there, cannot be read, lacks one of the two arrays, or holds arrays of another
             shape, type or length.
     """
-    if not path.is_file():
-        raise MTKDError(
-            f'{path}: there is no such file; set MTKD_DATA_ROOT to the folder that holds {path.parent.name}/, '
-            f'or give --cfg-options train_dataloader.dataset.data_root=FOLDER (likewise val_ and test_dataloader)'
-        )
+    require_file(path)
     try:
         with np.load(path) as archive:
             found = {name: archive[name] for name in ('images', 'labels') if name in archive}
@@ -56,8 +65,7 @@ def read_classes(path: Path) -> tuple[str, ...]:
     Raises:
         MTKDError: If the file is not there.
     """
-    if not path.is_file():
-        raise MTKDError(f'{path}: there is no such file; write one class name a line, or leave out classes=')
+    require_file(path)
     return tuple(line for line in path.read_text(encoding='utf-8').splitlines() if line)
 
 
