@@ -74,7 +74,7 @@ def build_loss(cfg: Mapping[str, Any], kind: Kind) -> LogitLoss | FeatureLoss:
         The loss.
 
     Raises:
-        MTKDError: It is no dict with a ``type``, no loss has that name, its kind is the other, or an argument does not fit.
+        MTKDError: It is no dict with a ``type``, or its name, kind or arguments fit no loss.
 
     Example:
         >>> build_loss(dict(type='DKD', beta=2.0), 'logit')
