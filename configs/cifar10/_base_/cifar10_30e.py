@@ -1,7 +1,7 @@
 # A part of CIFAR-10 (Krizhevsky, 2009) in npz files: train.npz with 20,000 pictures, val.npz with 4,000, classes.txt.
 #
-# The files are looked for in $MTKD_DATA_ROOT/cifar10 (data/cifar10 where the variable is not set). Another test file, by
-# its absolute path or as seen from there: --cfg-options test_dataloader.dataset.ann_file=FILE.npz
+# The files are looked for in $MTKD_DATA_ROOT/cifar10 (data/cifar10 where the variable is not set). Another test file,
+# by its absolute path or as seen from there: --cfg-options test_dataloader.dataset.ann_file=FILE.npz
 _base_ = '../../_base_/default_runtime.py'
 
 data_root = '{{$MTKD_DATA_ROOT:data}}/cifar10'
