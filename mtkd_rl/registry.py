@@ -1,7 +1,7 @@
 """The registries of mtkd_rl, in mmengine's scope ``mtkd_rl``.
 
-mmengine imports ``<scope>.registry`` when a config names a type with that scope, so that ``type='mtkd_rl.MTKDHook'`` works
-without any ``custom_imports``. The modules behind a registry are imported when something is first built from it.
+mmengine imports ``<scope>.registry`` when a config names a type with that scope, so that ``type='mtkd_rl.MTKDHook'``
+works without any ``custom_imports``. The modules behind a registry are imported when something is first built from it.
 """
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS

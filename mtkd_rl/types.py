@@ -64,7 +64,8 @@ class Decision(NamedTuple):
         logit: Weights of the logit losses, ``(B, M)``, not negative.
         feature: Weights of the feature losses, ``(B, M)``, not negative.
         strength: Factor on all of a sample's distillation, ``(B,)``, not negative.
-        hardness: How hard the samples are that the student teaches itself on, ``(B, K)``; ``None`` where there are none.
+        hardness: How hard the samples are that the student teaches itself on, ``(B, K)``; ``None`` where there are
+            none.
     """
 
     logit: Tensor
@@ -78,8 +79,26 @@ class Credit(NamedTuple):
 
     Attributes:
         alignment: Cosine of the task's and the teacher's gradients at the point where the teacher teaches, in [-1, 1].
-        effect: First-order decrease of the loss on other training samples through the last layer; ``None`` for features.
+        effect: First-order decrease of the loss on other training samples through the last layer; ``None`` for
+            features.
     """
 
     alignment: Tensor
     effect: Tensor | None
+
+
+class Feedback(NamedTuple):
+    """What a strategy is told after the student's step; everything is detached.
+
+    Attributes:
+        state: What it decided on.
+        decision: What it decided, teachers that were not present left out.
+        knowledge: The unreduced losses.
+        credit: ``logit`` and ``feature`` to the credit of each teacher on each sample; empty unless the strategy
+            wants it.
+    """
+
+    state: State
+    decision: Decision
+    knowledge: Knowledge
+    credit: dict[str, Credit]

@@ -1,5 +1,6 @@
 """Data sets that mmpretrain lacks."""
 
+from mtkd_rl.datasets.digits import Digits
 from mtkd_rl.datasets.npz import NpzClassification
 
-__all__ = ['NpzClassification']
+__all__ = ['Digits', 'NpzClassification']

@@ -1,0 +1,76 @@
+"""The adapters' own optimizer.
+
+They are no part of the student, so they are not in its optimizer either: schedulers, clipping and checkpoints of the
+student stay as they are. This one follows the student's in what it does to gradients: accumulation, the scale of
+mixed precision, clipping, averaging over processes, and the learning rate's schedule in proportion.
+"""
+
+from typing import Any
+
+import torch
+from mmengine.dist import all_reduce_params, get_world_size
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+
+class AdapterOptimizer:
+    """Adam on the adapters.
+
+    Args:
+        lr: Learning rate where the student's is at its base value.
+    """
+
+    def __init__(self, lr: float) -> None:
+        self.lr = lr
+        self.optimizer: torch.optim.Optimizer | None = None
+        self._saved: dict[str, Any] | None = None
+
+    def attach(self, adapters: nn.ModuleList) -> None:
+        """Takes the adapters on, once they are made; no adapters need no optimizer."""
+        parameters = list(adapters.parameters())
+        if self.optimizer is None and parameters:
+            self.optimizer = torch.optim.Adam(parameters, lr=self.lr)
+            if self._saved is not None:
+                self.optimizer.load_state_dict(self._saved)
+                self._saved = None
+
+    def step(self, wrapper: OptimWrapper) -> None:
+        """Follows the student's optimizer: a step if that just took one.
+
+        Args:
+            wrapper: The student's, after its ``update_params``.
+        """
+        if self.optimizer is None or not wrapper.should_update():
+            return
+        group = self.optimizer.param_groups[0]
+        parameters = [parameter for parameter in group['params'] if parameter.grad is not None]
+        if parameters:
+            if get_world_size() > 1:
+                all_reduce_params([parameter.grad for parameter in parameters], op='mean')
+            scaler = getattr(wrapper, 'loss_scaler', None)
+            if scaler is not None and scaler.is_enabled():
+                _unscale(parameters, scaler._scale)
+            if wrapper.clip_grad_kwargs:
+                wrapper.clip_func(parameters, **wrapper.clip_grad_kwargs)
+            student = wrapper.optimizer.param_groups[0]
+            group['lr'] = self.lr * student['lr'] / student.get('initial_lr', student['lr'])
+            self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    def state_dict(self) -> dict[str, Any] | None:
+        """Adam's state; ``None`` before the first step."""
+        return self._saved if self.optimizer is None else self.optimizer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any] | None) -> None:
+        """Takes a saved state, when the adapters are attached."""
+        self._saved = state
+
+
+def _unscale(parameters: list[nn.Parameter], scale: torch.Tensor) -> None:
+    """Undoes the loss scale; what overflowed becomes 0, so that no step has to wait to find out.
+
+    The scaler may have changed its scale after the student's step; Adam does not mind a constant factor.
+    """
+    for parameter in parameters:
+        assert parameter.grad is not None
+        torch.nan_to_num_(parameter.grad.div_(scale), nan=0.0, posinf=0.0, neginf=0.0)

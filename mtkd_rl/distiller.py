@@ -1,0 +1,262 @@
+"""One student, its pool, adapters and losses: tensors in, losses and feedback out. Knows nothing of the Runner."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mtkd_rl.losses import FeatureLoss, LogitLoss
+from mtkd_rl.losses.adapters import build_adapter
+from mtkd_rl.losses.functional import kl_divergence, pool, relational_similarity
+from mtkd_rl.rl.credit import CreditAssigner
+from mtkd_rl.rng import isolated
+from mtkd_rl.taps import Taps, deepest_feature
+from mtkd_rl.tasks import Task
+from mtkd_rl.teachers import InputContract, Teacher, convert
+from mtkd_rl.types import Credit, Decision, Feedback, Knowledge, Outputs, State
+from mtkd_rl.weighting.base import Setting, Strategy, leave_out
+
+
+class Observed(NamedTuple):
+    """What is known of one batch before the decision.
+
+    Attributes:
+        state: What the strategy may look at.
+        knowledge: Unreduced losses, with their graph.
+        credit: Credit of each kind of knowledge; empty unless the strategy wants it.
+    """
+
+    state: State
+    knowledge: Knowledge
+    credit: dict[str, Credit]
+
+
+class Lesson(NamedTuple):
+    """What came of one batch.
+
+    Attributes:
+        losses: ``loss_kd_logit`` and ``loss_kd_feature``, scalars with graph, to be added to the student's own.
+        feedback: What the strategy is told after the step.
+    """
+
+    losses: dict[str, Tensor]
+    feedback: Feedback
+
+
+class Distiller:
+    """Teaches one student.
+
+    Args:
+        student: The bare student, not its DDP wrapper.
+        teachers: The pool.
+        task: What the models' outputs mean.
+        source: How the student's inputs are normalised.
+        strategy: Who sets the weights.
+        logit_loss: Loss on logits, or ``None``.
+        feature_loss: Loss on features, or ``None``.
+        logit_weight: Factor of all logit losses (the paper's alpha).
+        feature_weight: Factor of all feature losses (the paper's beta).
+        student_layer: Name of the student's tapped layer; ``None`` finds it.
+        seed: Of adapters and agent.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module,
+        teachers: Sequence[Teacher],
+        task: Task,
+        source: InputContract,
+        strategy: Strategy,
+        *,
+        logit_loss: LogitLoss | None,
+        feature_loss: FeatureLoss | None,
+        logit_weight: float,
+        feature_weight: float,
+        student_layer: str | None,
+        seed: int,
+    ) -> None:
+        self.student = student
+        self.teachers = teachers
+        self.task = task
+        self.source = source
+        self.strategy = strategy
+        self.logit_loss = logit_loss
+        self.feature_loss = feature_loss
+        self.logit_weight = logit_weight
+        self.feature_weight = feature_weight
+        self.seed = seed
+        # Made of the first batch, which shows the shapes; a ModuleList only so that it saves, moves and lists as one.
+        self.adapters: nn.ModuleList | None = None
+        self._saved_adapters: dict[str, Any] | None = None
+        self.credit = CreditAssigner()
+        self.device = next(student.parameters()).device
+        self.student_taps = task.listen(student, student_layer, 'student')
+        self.teacher_taps: list[Taps | None] = [self._listen(teacher) for teacher in teachers]
+        kinds = {'logit': logit_loss, 'feature': feature_loss}
+        strategy.prepare(
+            Setting(
+                teachers=tuple(teacher.name for teacher in teachers),
+                kinds=tuple(kind for kind, loss in kinds.items() if loss is not None),
+                seed=seed,
+                device=self.device,
+            )
+        )
+
+    def lesson(self, inputs: Tensor, data_samples: Sequence[Any], factor: float) -> Lesson:
+        """Everything between the student's forward pass and the Runner's backward pass.
+
+        Args:
+            inputs: What the student was given, ``(B, C, H, W)``, normalised and augmented.
+            data_samples: Its labels.
+            factor: Of the distillation in the total, from the schedule; above 0.
+
+        Returns:
+            The lesson.
+        """
+        observed = self.observe(inputs, data_samples)
+        return self.teach(observed, self.strategy.decide(observed.state), factor)
+
+    def observe(self, inputs: Tensor, data_samples: Sequence[Any]) -> Observed:
+        """Asks the teachers, and compares them with what the taps recorded of the student."""
+        records = self.student_taps.take()
+        target = self.task.target(data_samples, records)
+        student = self.task.outputs(records, target, 'student')
+        teachers, present = self._ask(inputs, target)
+        pairs = self._pairs(student, teachers)
+        knowledge = self._knowledge(student, teachers, pairs, target)
+        credit = self.credit(student, target, knowledge) if self.strategy.wants_credit else {}
+        return Observed(_state(student, teachers, pairs, present, target), knowledge, credit)
+
+    def teach(self, observed: Observed, decision: Decision, factor: float) -> Lesson:
+        """The weighted losses of a decision, absent teachers left out."""
+        decision = leave_out(decision, observed.state.present)
+        losses = self._weigh(observed.knowledge, decision, factor)
+        return Lesson(losses, Feedback(observed.state, decision, _detached(observed.knowledge), observed.credit))
+
+    def close(self) -> None:
+        """Takes every hook off student and teachers."""
+        for taps in (self.student_taps, *self.teacher_taps):
+            if taps is not None:
+                taps.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that learns: adapters, strategy, and what credit is computed with."""
+        adapters = self._saved_adapters if self.adapters is None else self.adapters.state_dict()
+        return {
+            'adapters': None if adapters is None else {name: value.cpu() for name, value in adapters.items()},
+            'strategy': self.strategy.state_dict(),
+            'credit': self.credit.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where ``state_dict`` was taken; adapters follow with the first batch."""
+        self._saved_adapters = state['adapters']
+        self.strategy.load_state_dict(state['strategy'])
+        self.credit.load_state_dict(state['credit'], self.device)
+
+    def build_adapters(self, student: Outputs, teachers: Sequence[Outputs]) -> nn.ModuleList:
+        """An adapter a teacher on whatever the feature loss compares; none without a feature loss."""
+        side = None if self.feature_loss is None else self.feature_loss.on
+        with isolated(self.seed):
+            adapters = [
+                build_adapter(getattr(student, side).detach(), getattr(outputs, side))
+                for outputs in teachers
+                if side is not None
+            ]
+        built = nn.ModuleList(adapters).to(self.device)
+        if self._saved_adapters is not None:
+            built.load_state_dict(self._saved_adapters)
+            self._saved_adapters = None
+        return built
+
+    def _listen(self, teacher: Teacher) -> Taps | None:
+        """Taps on a teacher; ``None`` if the feature has to be found by running it first."""
+        needs_search = teacher.layer is None and not hasattr(teacher.model, 'backbone')
+        return None if needs_search else self.task.listen(teacher.model, teacher.layer, f'teacher {teacher.name}')
+
+    @torch.no_grad()
+    def _ask(self, inputs: Tensor, target: Tensor) -> tuple[tuple[Outputs, ...], Tensor]:
+        """Every teacher's outputs, and who gave finite ones; what is not finite is replaced by zeros."""
+        converted: dict[InputContract, Tensor] = {}
+        answers, finite = [], []
+        for i, teacher in enumerate(self.teachers):
+            if teacher.contract not in converted:
+                converted[teacher.contract] = convert(inputs, self.source, teacher.contract)
+            outputs = self._ask_one(i, teacher, converted[teacher.contract], target)
+            # one flag a teacher, looked at on the device: no step waits for it
+            good = torch.stack([torch.isfinite(x).all() for x in outputs]).all()
+            answers.append(
+                Outputs(*(torch.where(good, x, torch.zeros((), dtype=x.dtype, device=x.device)) for x in outputs))
+            )
+            finite.append(good)
+        return tuple(answers), torch.stack(finite)
+
+    def _ask_one(self, i: int, teacher: Teacher, inputs: Tensor, target: Tensor) -> Outputs:
+        owner = f'teacher {teacher.name}'
+        taps = self.teacher_taps[i]
+        if taps is None:
+            layer = deepest_feature(teacher.model, lambda: self.task.ask(teacher.model, inputs))
+            taps = self.teacher_taps[i] = self.task.listen(teacher.model, layer, owner)
+        taps.start()
+        self.task.ask(teacher.model, inputs)
+        return self.task.outputs(taps.take(), target, owner)
+
+    def _pairs(self, student: Outputs, teachers: Sequence[Outputs]) -> list[tuple[Tensor, Tensor]]:
+        """What the feature loss compares, a pair of equal shape a teacher; empty without a feature loss."""
+        if self.adapters is None:
+            self.adapters = self.build_adapters(student, teachers)
+        if self.feature_loss is None:
+            return []
+        side = self.feature_loss.on
+        return [
+            adapter(getattr(student, side), getattr(outputs, side)) for adapter, outputs in zip(self.adapters, teachers)
+        ]
+
+    def _knowledge(
+        self, student: Outputs, teachers: Sequence[Outputs], pairs: list[tuple[Tensor, Tensor]], target: Tensor
+    ) -> Knowledge:
+        logit = feature = None
+        if self.logit_loss is not None:
+            columns = [
+                self.logit_loss(student.logits, outputs.logits, target, teacher.temperature)
+                for teacher, outputs in zip(self.teachers, teachers)
+            ]
+            logit = torch.stack(columns, dim=1)
+        if self.feature_loss is not None:
+            feature = torch.stack([self.feature_loss(*pair) for pair in pairs], dim=1)
+        return Knowledge(logit, feature)
+
+    def _weigh(self, knowledge: Knowledge, decision: Decision, factor: float) -> dict[str, Tensor]:
+        losses = {}
+        if knowledge.logit is not None:
+            weighted = decision.strength * (decision.logit * knowledge.logit).sum(dim=1)
+            losses['loss_kd_logit'] = self.logit_weight * factor * weighted.mean()
+        if knowledge.feature is not None:
+            weighted = decision.strength * (decision.feature * knowledge.feature).sum(dim=1)
+            losses['loss_kd_feature'] = self.feature_weight * factor * weighted.mean()
+        return losses
+
+
+@torch.no_grad()
+def _state(
+    student: Outputs,
+    teachers: tuple[Outputs, ...],
+    pairs: list[tuple[Tensor, Tensor]],
+    present: Tensor,
+    target: Tensor,
+) -> State:
+    """Similarity is taken between the adapted features where there are adapters, else between the batch's relations."""
+    student = Outputs(*(x.detach() for x in student))
+    if pairs:
+        similarity = [
+            torch.cosine_similarity(pool(ours).float(), pool(theirs).float(), dim=1) for ours, theirs in pairs
+        ]
+    else:
+        similarity = [relational_similarity(student.embedding, outputs.embedding) for outputs in teachers]
+    divergence = [kl_divergence(student.logits, outputs.logits) for outputs in teachers]
+    return State(student, teachers, torch.stack(similarity, dim=1), torch.stack(divergence, dim=1), present, target)
+
+
+def _detached(knowledge: Knowledge) -> Knowledge:
+    return Knowledge(*(None if losses is None else losses.detach() for losses in knowledge))

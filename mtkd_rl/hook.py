@@ -1,0 +1,264 @@
+"""MTKDHook: the one entry in a config, and the only module that knows mmengine's Runner."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.hooks import Hook, LoggerHook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from mtkd_rl.adapter_optimizer import AdapterOptimizer
+from mtkd_rl.distiller import Distiller, Lesson
+from mtkd_rl.errors import MTKDError
+from mtkd_rl.losses import build_loss
+from mtkd_rl.monitor import Monitor
+from mtkd_rl.registry import HOOKS, STRATEGIES
+from mtkd_rl.rng import random_state, set_random_state
+from mtkd_rl.tasks import find_task
+from mtkd_rl.teachers import build_pool, compare_manifests, contract_of, loaded_order, manifest
+
+KEY = 'mtkd_rl'
+"""The key of a checkpoint under which everything of ours lies."""
+
+
+@HOOKS.register_module()
+class MTKDHook(Hook):
+    """Makes the student of a config learn from a pool of teachers.
+
+    What happens, and where::
+
+        before_train        build the pool and the distiller; taps and one forward hook on the student
+        each iteration
+          student.forward(mode='loss')           the student's own losses, unchanged; taps record
+            forward hook -> Distiller.lesson      teachers, state, strategy.decide, weighted losses into the same dict
+          backward, optimizer step               the Runner's, not ours
+          after_train_iter                        adapters' step; strategy.learn; statistics
+        before_save_checkpoint                    all that learns, under one key
+        after_train         take everything off the student again
+
+    Building waits for ``before_train`` because it is the first stage that testing does not pass, and because whatever
+    copies the student before training (``EMAHook``) then copies it without our hooks.
+
+    Args:
+        teachers: Name to entry; see ``mtkd_rl.teachers.build_pool``.
+        logit_loss: Config of a logit loss, or ``None`` to leave logits alone.
+        logit_weight: Factor of the logit losses.
+        temperature: Of the logit losses; a teacher's entry may have its own.
+        feature_loss: Config of a feature loss, or ``None``.
+        feature_weight: Factor of the feature losses.
+        student_layer: Name of the student's layer whose output is the feature; found when not given.
+        strategy: Config of a weighting strategy.
+        adapter_lr: Learning rate of the adapters' Adam; follows the student's schedule in proportion.
+        begin: First epoch (or iteration) of distillation.
+        end: Epoch (or iteration) at which it stops; ``None`` for never.
+        warmup: Epochs (or iterations) after ``begin`` over which it grows linearly from 0.
+        by_epoch: Whether the three above count epochs.
+        allow_other_teachers: Resume although the teachers are not those of the checkpoint.
+
+    Raises:
+        MTKDError: Whatever of this is wrong, in one line, before the first iteration where it can be known.
+    """
+
+    priority = 'NORMAL'
+
+    def __init__(
+        self,
+        teachers: dict[str, Any] | Sequence[dict[str, Any]],
+        logit_loss: dict[str, Any] | None = {'type': 'KD'},  # noqa: B006  # never changed
+        logit_weight: float = 1.0,
+        temperature: float = 4.0,
+        feature_loss: dict[str, Any] | None = {'type': 'MSE'},  # noqa: B006
+        feature_weight: float = 1.0,
+        student_layer: str | None = None,
+        strategy: dict[str, Any] = {'type': 'PPOWeighting'},  # noqa: B006
+        adapter_lr: float = 1e-3,
+        begin: float = 0,
+        end: float | None = None,
+        warmup: float = 0,
+        by_epoch: bool = True,
+        allow_other_teachers: bool = False,
+    ) -> None:
+        self.teachers = teachers
+        self.temperature = temperature
+        self.logit_loss = None if logit_loss is None else build_loss(logit_loss, 'logit')
+        self.logit_weight = logit_weight
+        self.feature_loss = None if feature_loss is None else build_loss(feature_loss, 'feature')
+        self.feature_weight = feature_weight
+        self.student_layer = student_layer
+        self.strategy = STRATEGIES.build(strategy)
+        self.adapter_lr = adapter_lr
+        self.begin, self.end, self.warmup, self.by_epoch = begin, end, warmup, by_epoch
+        self.allow_other_teachers = allow_other_teachers
+        if self.logit_loss is None and self.feature_loss is None:
+            raise MTKDError(
+                'MTKDHook: logit_loss and feature_loss are both None, so there is nothing to teach; set one'
+            )
+        self._resumed: dict[str, Any] | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Builds the pool and the distiller, and installs the forward hook on the student."""
+        others = [hook for hook in runner.hooks if isinstance(hook, MTKDHook) and hook is not self]
+        if others:
+            raise MTKDError(
+                'custom_hooks has more than one MTKDHook; put all teachers into one, each with its own name'
+            )
+        student = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        task = find_task(student)
+        loaded = loaded_order(runner.cfg)
+        source = contract_of(student.data_preprocessor, loaded)
+        pool = build_pool(self.teachers, temperature=self.temperature, source=source, loaded=loaded)
+        device = next(student.parameters()).device
+        for teacher in pool:
+            teacher.to(device)
+        self.pool = pool
+        self.distiller = Distiller(
+            student,
+            pool,
+            task,
+            source,
+            self.strategy,
+            logit_loss=self.logit_loss,
+            feature_loss=self.feature_loss,
+            logit_weight=self.logit_weight,
+            feature_weight=self.feature_weight,
+            student_layer=self.student_layer,
+            seed=runner.seed or 0,
+        )
+        self.adapter_optimizer = AdapterOptimizer(self.adapter_lr)
+        kinds = [
+            kind for kind, loss in (('logit', self.logit_loss), ('feature', self.feature_loss)) if loss is not None
+        ]
+        self.monitor = Monitor([teacher.name for teacher in pool], kinds)
+        self.interval = next((hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)), 10)
+        self._factor = 0.0
+        self._lesson: Lesson | None = None
+        if self._resumed is not None:
+            self._resume(self._resumed)
+            self._resumed = None
+        self._handles = [
+            student.register_forward_pre_hook(_before_forward(self, student), with_kwargs=True),
+            student.register_forward_hook(_after_forward(self, student), with_kwargs=True),
+        ]
+        for teacher in pool:
+            runner.logger.info(f'mtkd_rl: teacher {teacher.name}: {teacher.description}, {teacher.contract}')
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """Sets how strong the distillation is in this iteration; at 0 no teacher runs."""
+        now = runner.iter / len(runner.train_dataloader) if self.by_epoch else runner.iter
+        self._factor = schedule(now, self.begin, self.end, self.warmup)
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """After the student's step: the adapters' step, the strategy's learning, the statistics."""
+        lesson, self._lesson = self._lesson, None
+        if lesson is not None:
+            self.adapter_optimizer.step(runner.optim_wrapper)
+            told = self.strategy.learn(lesson.feedback)
+            state = lesson.feedback.state
+            self.monitor.watch(lesson.feedback, told, self.distiller.task.group(state.target), state.target.shape[1])
+        if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner):
+            self._show(runner)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Saves all that learns, the random states and who the teachers were; no teacher's weights."""
+        if hasattr(self, 'distiller'):
+            checkpoint[KEY] = {
+                'distiller': self.distiller.state_dict(),
+                'adapter_optimizer': self.adapter_optimizer.state_dict(),
+                'teachers': manifest(self.pool),
+                'random': random_state(),
+            }
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Keeps what is ours of a checkpoint that is resumed; ``load_from`` starts anew."""
+        if runner._resume:
+            self._resumed = checkpoint.get(KEY)
+
+    def after_train(self, runner: Runner) -> None:
+        """Takes everything off the student, and writes the summary and, where there is one, the agent."""
+        for handle in self._handles:
+            handle.remove()
+        self.distiller.close()
+        if runner.rank == 0:
+            work_dir = Path(runner.work_dir)
+            summary = self.monitor.summary()
+            (work_dir / 'distillation.json').write_text(json.dumps(summary, indent=1) + '\n')
+            save_agent: Callable[[Path], None] | None = getattr(self.strategy, 'save_agent', None)
+            if save_agent is not None:
+                save_agent(work_dir / 'agent.pth')
+            means = ', '.join(
+                f'{name} {summary["mean"].get(f"weight_{kind}/{name}/mean", 0):.3f}'
+                for kind in self.monitor.kinds[:1]
+                for name in summary['teachers']
+            )
+            runner.logger.info(f'mtkd_rl: mean weights over the run: {means}; more in {work_dir / "distillation.json"}')
+
+    def _resume(self, saved: dict[str, Any]) -> None:
+        difference = compare_manifests(saved['teachers'], manifest(self.pool))
+        if difference is not None and not self.allow_other_teachers:
+            raise MTKDError(
+                f'the checkpoint was trained with other teachers: {difference}; give the same ones, or set '
+                'allow_other_teachers=True in MTKDHook'
+            )
+        self.distiller.load_state_dict(saved['distiller'])
+        self.adapter_optimizer.load_state_dict(saved['adapter_optimizer'])
+        set_random_state(saved['random'])
+
+    def _teach(self, inputs: Tensor, data_samples: Sequence[Any]) -> dict[str, Tensor]:
+        self._lesson = lesson = self.distiller.lesson(inputs, data_samples, self._factor)
+        assert self.distiller.adapters is not None
+        self.adapter_optimizer.attach(self.distiller.adapters)
+        return lesson.losses
+
+    def _show(self, runner: Runner) -> None:
+        means, absent = self.monitor.read()
+        for name, count in absent.items():
+            if count:
+                runner.logger.warning(
+                    f'mtkd_rl: teacher {name} was left out of {count} iterations because its outputs were not finite '
+                    f'({self.monitor.left_out[name]} so far); look at its checkpoint and its normalisation'
+                )
+        if means:
+            runner.visualizer.add_scalars(
+                {f'mtkd/{name}': value for name, value in means.items()}, step=runner.iter + 1
+            )
+            kind = self.monitor.kinds[0]
+            for name in self.monitor.teachers:
+                runner.message_hub.update_scalar(f'train/w_{name}', means[f'weight_{kind}/{name}/mean'])
+
+
+def schedule(now: float, begin: float, end: float | None, warmup: float) -> float:
+    """How strong distillation is at a time, in [0, 1].
+
+    Args:
+        now: Epochs or iterations done.
+        begin: When it begins.
+        end: When it ends; ``None`` for never.
+        warmup: How long it grows linearly after ``begin``.
+    """
+    if now < begin or (end is not None and now >= end):
+        return 0.0
+    return 1.0 if warmup <= 0 else min(1.0, (now - begin) / warmup)
+
+
+def _before_forward(hook: MTKDHook, student: nn.Module) -> Callable[..., None]:
+    """A closure, not a bound method: see ``mtkd_rl.taps``."""
+
+    def start(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if module is student and hook._factor > 0 and kwargs.get('mode') == 'loss':
+            hook.distiller.student_taps.start()
+
+    return start
+
+
+def _after_forward(hook: MTKDHook, student: nn.Module) -> Callable[..., Any]:
+    """Adds the distillation losses to the student's own; a closure for the same reason."""
+
+    def teach(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], losses: Any) -> Any:
+        if module is student and hook._factor > 0 and kwargs.get('mode') == 'loss':
+            return {**losses, **hook._teach(kwargs['inputs'], kwargs['data_samples'])}
+        return losses
+
+    return teach

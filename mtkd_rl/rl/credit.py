@@ -1,0 +1,148 @@
+"""Credit for a decision: what following one teacher alone on one sample would do to the student.
+
+A reward that only says how well the student does tells the agent almost nothing, because samples differ far more than
+decisions do. The first-order effects of all teachers on a sample are known at once and cost one backward pass through
+a loss each, so the agent can be told how its decision compares with others on the same sample. Both quantities are
+gradients at the point where the teacher teaches: the logits, or the tapped feature.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from mtkd_rl.types import Credit, Knowledge, Outputs
+
+
+def pulls(losses: Tensor, at: Tensor) -> Tensor:
+    """The gradient of every teacher's losses at one point of the student's graph, which is kept.
+
+    Args:
+        losses: Unreduced losses ``(B, M)``, depending on ``at``.
+        at: A tensor ``(B, ...)`` of the graph.
+
+    Returns:
+        ``(B, M, ...)``, float32.
+    """
+    return torch.stack([_gradient(column.sum(), at) for column in losses.unbind(dim=1)], dim=1)
+
+
+def alignments(losses: Tensor, task_pull: Tensor, at: Tensor) -> Tensor:
+    """The cosines of ``alignment``, one teacher at a time, so that only one gradient of a feature is held.
+
+    Args:
+        losses: Unreduced losses ``(B, M)``, depending on ``at``.
+        task_pull: The task's gradient at ``at``, of its shape.
+        at: A tensor ``(B, ...)`` of the graph.
+
+    Returns:
+        ``(B, M)`` in [-1, 1].
+    """
+    columns = [alignment(task_pull, _gradient(column.sum(), at).unsqueeze(1)) for column in losses.unbind(dim=1)]
+    return torch.cat(columns, dim=1)
+
+
+def alignment(task_pull: Tensor, teacher_pulls: Tensor) -> Tensor:
+    """Cosine of the task's gradient and each teacher's: 1 where a teacher pulls as the label does, -1 where against it.
+
+    Args:
+        task_pull: ``(B, ...)``.
+        teacher_pulls: ``(B, M, ...)``.
+
+    Returns:
+        ``(B, M)`` in [-1, 1]; 0 where either vanishes.
+    """
+    return F.cosine_similarity(teacher_pulls.flatten(2), task_pull.flatten(1).unsqueeze(1), dim=2, eps=1e-12)
+
+
+def effect(teacher_pulls: Tensor, embedding: Tensor, reference: Tensor) -> Tensor:
+    """First-order decrease of the loss on other samples when the last layer follows one teacher on one sample.
+
+    A step along teacher m's gradient ``g`` on sample i moves the last layer by ``-eta g h^T``, with ``h`` the
+    embedding; with G the gradient of the reference loss in the last layer's weight, the loss falls by ``eta g^T G
+    h``. Returned for ``eta = 1``.
+
+    Args:
+        teacher_pulls: Gradients on the logits, ``(B, M, C)``.
+        embedding: ``(B, D)``.
+        reference: G, ``(C, D)``.
+
+    Returns:
+        ``(B, M)``; positive is good.
+    """
+    return torch.einsum('bmc,cd,bd->bm', teacher_pulls, reference, embedding)
+
+
+def standardise_over_teachers(x: Tensor, present: Tensor) -> Tensor:
+    """Zero mean and unit variance over the teachers of each sample, so that only the comparison remains.
+
+    Args:
+        x: ``(B, M)``.
+        present: Bool ``(M,)``; the others are left out of mean and variance and become 0.
+
+    Returns:
+        ``(B, M)``; 0 where all teachers are equal, or only one is present.
+    """
+    here = present.to(x.dtype)
+    count = here.sum().clamp(min=1.0)
+    x = torch.where(present, x, 0.0)
+    centred = (x - x.sum(dim=1, keepdim=True) / count) * here
+    spread = (centred.square().sum(dim=1, keepdim=True) / count).sqrt()
+    return centred / (spread + 1e-8 + 1e-4 * x.abs().amax(dim=1, keepdim=True))
+
+
+class CreditAssigner:
+    """Computes the credit of every teacher on every sample, and keeps what that needs from the batches before.
+
+    The reference loss of ``effect`` is that of the training batches before this one, as a running mean of their last
+    layer's gradients. They are other pictures than the ones being decided on (an epoch draws without replacement), so
+    they serve as the held-out batch without taking any picture away from the student's training.
+
+    Args:
+        momentum: How much of the running mean a new batch leaves, in [0, 1).
+    """
+
+    def __init__(self, momentum: float = 0.9) -> None:
+        self.momentum = momentum
+        self.reference: Tensor | None = None
+
+    def __call__(self, student: Outputs, target: Tensor, knowledge: Knowledge) -> dict[str, Credit]:
+        """Credit of each kind of knowledge, ``logit`` and ``feature``, that is switched on.
+
+        Args:
+            student: Outputs with their graph.
+            target: Soft labels ``(B, C)``.
+            knowledge: Unreduced losses with their graph.
+        """
+        residual = (torch.softmax(student.logits.detach(), dim=1) - target).detach()
+        embedding = student.embedding.detach()
+        credit = {}
+        if knowledge.logit is not None:
+            logit_pulls = pulls(knowledge.logit, student.logits)
+            others = None if self.reference is None else effect(logit_pulls, embedding, self.reference)
+            credit['logit'] = Credit(alignment(residual, logit_pulls), others)
+        if knowledge.feature is not None:
+            task_pull = _gradient(student.task_loss.sum(), student.feature)
+            credit['feature'] = Credit(alignments(knowledge.feature, task_pull, student.feature), None)
+        self._look(residual.T @ embedding / len(residual))
+        return credit
+
+    def _look(self, gradient: Tensor) -> None:
+        old = self.reference
+        self.reference = gradient if old is None else self.momentum * old + (1 - self.momentum) * gradient
+
+    def state_dict(self) -> dict[str, Tensor | None]:
+        """The running mean, to be saved."""
+        return {'reference': self.reference}
+
+    def load_state_dict(self, state: dict[str, Tensor | None], device: torch.device) -> None:
+        """Takes a saved running mean."""
+        reference = state['reference']
+        self.reference = None if reference is None else reference.to(device)
+
+
+def _gradient(loss: Tensor, at: Tensor) -> Tensor:
+    """Gradient in float32; zero where the loss does not depend on the point (as below a frozen backbone)."""
+    if not (at.requires_grad and loss.requires_grad):
+        return torch.zeros_like(at, dtype=torch.float32)
+    (gradient,) = torch.autograd.grad(loss, at, retain_graph=True, allow_unused=True)
+    return (torch.zeros_like(at) if gradient is None else gradient).detach().float()

@@ -1,0 +1,73 @@
+"""What the agent sees: one observation a sample, in one of two encodings. Pure functions of a State."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from mtkd_rl.types import Outputs, State
+
+FEATURES = (
+    'teacher loss',
+    'teacher probability of the label',
+    'teacher entropy',
+    'student loss',
+    'student probability of the label',
+    'student entropy',
+    'similarity of embeddings',
+    'divergence of student from teacher',
+)
+
+
+def compact(state: State) -> Tensor:
+    """A few scalars a teacher, for an encoder shared by all teachers: small, blind to their order, of any pool.
+
+    Args:
+        state: The state of B samples and M teachers.
+
+    Returns:
+        ``(B, M, 8)``, the scalars of ``FEATURES``, each about between -1 and 1: losses and divergence as ``log(1 + x)
+        / 2``, entropies as shares of ``log C``. Entries of a teacher that is not present are zero.
+    """
+    student = _scalars(state.student, state.target).unsqueeze(1)
+    teachers = torch.stack([_scalars(teacher, state.target) for teacher in state.teachers], dim=1)
+    pairs = torch.stack([state.similarity, _squash(state.divergence)], dim=2)
+    features = torch.cat([teachers, student.expand_as(teachers), pairs], dim=2)
+    return torch.where(state.present[None, :, None], features, 0.0)
+
+
+def paper(state: State) -> Tensor:
+    """The paper's concatenation of all that is known of each teacher (MTKD-RL, Yang et al. 2025, section 3).
+
+    Of every teacher: its embedding, logits, cross-entropy, similarity of embeddings and divergence of logits.
+    It is as wide as the pool's embeddings and classes together, and not blind to the order of the teachers (the pool
+    is sorted by name, so the order in a config does not matter; a renamed teacher does).
+
+    Args:
+        state: The state of B samples and M teachers.
+
+    Returns:
+        ``(B, sum_m (D_m + C + 3))``; the entries of a teacher that is not present are zero.
+    """
+    parts = []
+    for m, teacher in enumerate(state.teachers):
+        scalars = torch.stack([teacher.task_loss, state.similarity[:, m], state.divergence[:, m]], dim=1)
+        told = torch.cat([teacher.embedding, teacher.logits, scalars], dim=1)
+        parts.append(torch.where(state.present[m], told, 0.0))
+    return torch.cat(parts, dim=1)
+
+
+ENCODINGS: dict[str, Callable[[State], Tensor]] = {'compact': compact, 'paper': paper}
+
+
+def _scalars(outputs: Outputs, target: Tensor) -> Tensor:
+    """Loss, probability of the label and entropy of every sample, ``(B, 3)``."""
+    log_p = torch.log_softmax(outputs.logits, dim=1)
+    p = log_p.exp()
+    entropy = -(p * log_p).sum(dim=1) / math.log(max(2, p.shape[1]))
+    return torch.stack([_squash(outputs.task_loss), (p * target).sum(dim=1), entropy], dim=1)
+
+
+def _squash(x: Tensor) -> Tensor:
+    return torch.log1p(x.clamp(min=0.0)) / 2

@@ -1,0 +1,6 @@
+"""What logits, features, embedding and task loss are for a kind of model: one file a task, behind one Protocol."""
+
+from mtkd_rl.tasks.base import Task, find_task
+from mtkd_rl.tasks.classification import Classification
+
+__all__ = ['Classification', 'Task', 'find_task']

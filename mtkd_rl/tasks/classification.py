@@ -1,0 +1,109 @@
+"""Single-label image classification with mmpretrain's classifiers; teachers may be any network that returns logits."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mtkd_rl.errors import MTKDError
+from mtkd_rl.losses.functional import pool
+from mtkd_rl.registry import TASKS
+from mtkd_rl.taps import Tap, Taps, last_tensor
+from mtkd_rl.types import Outputs
+
+
+def classifier_layer(model: nn.Module) -> str | None:
+    """The name of the layer that makes logits of the embedding: the last linear layer or 1x1 convolution."""
+    names = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) or (isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1))
+    ]
+    return names[-1] if names else None
+
+
+@TASKS.register_module()
+class Classification:
+    """mmpretrain's ``ImageClassifier`` and its like, with one label a picture, also soft ones (Mixup, CutMix)."""
+
+    @staticmethod
+    def accepts(student: nn.Module) -> bool:
+        """Whether the student is a classifier of mmpretrain with a single-label head."""
+        from mmpretrain.models import BaseClassifier, ClsHead, RegressionHead
+
+        head = getattr(student, 'head', None)
+        single_label = isinstance(head, ClsHead) and not isinstance(head, RegressionHead)
+        return isinstance(student, BaseClassifier) and (single_label or not hasattr(student, 'head'))
+
+    def listen(self, model: nn.Module, layer: str | None, owner: str) -> Taps:
+        """Taps the logits, the input of the classifier layer (the embedding) and the feature.
+
+        Logits are what the head says (or the wrapped model, or the whole of a network that is not mmpretrain's). Left
+        to itself the feature is the backbone's last output; where there is no ``backbone`` it has to be found by
+        running the model (``mtkd_rl.taps.deepest_feature``), and without one the embedding stands in.
+        """
+        parts = dict(model.named_children())
+        speaker = next((part for part in ('head', 'model') if part in parts), '') if self.accepts(model) else ''
+        taps = {'logits': Tap(speaker)}
+        classifier = classifier_layer(model)
+        if classifier is not None:
+            taps['embedding'] = Tap(classifier, 'input')
+        if layer is None and 'backbone' in parts:
+            layer = 'backbone'
+        if layer is not None:
+            taps['feature'] = Tap(layer)
+        return Taps(model, taps, owner)
+
+    def target(self, data_samples: Sequence[Any], records: dict[str, Any]) -> Tensor:
+        """Soft labels, float32 ``(B, C)``: ``gt_score`` where batch augmentation made it, else one-hot ``gt_label``."""
+        logits = _logits(records, 'student')
+        if 'gt_score' in data_samples[0]:
+            return torch.stack([sample.gt_score for sample in data_samples]).to(logits.device, torch.float32)
+        labels = torch.cat([sample.gt_label for sample in data_samples]).to(logits.device)
+        if len(labels) != len(logits):
+            raise MTKDError(
+                f'{len(labels)} labels for {len(logits)} pictures: only single-label classification can be distilled; '
+                'check gt_label in the data set'
+            )
+        return F.one_hot(labels, logits.shape[1]).float()
+
+    def ask(self, teacher: nn.Module, inputs: Tensor) -> None:
+        """Runs the teacher; mmpretrain's models return logits by default, as any other network does."""
+        teacher(inputs)
+
+    def outputs(self, records: dict[str, Any], target: Tensor, owner: str) -> Outputs:
+        """The outputs of a classifier; ``task_loss`` is the cross-entropy with the soft labels.
+
+        Raises:
+            MTKDError: The model has another number of classes than the labels, or the tapped layer gives no tensor.
+        """
+        logits = _logits(records, owner).float()
+        if logits.shape != target.shape:
+            raise MTKDError(
+                f'{owner}: its logits are {tuple(logits.shape)}, the labels {tuple(target.shape)}: it must have the '
+                f"student's {target.shape[1]} classes; choose a checkpoint (and num_classes) trained for them"
+            )
+        seen = last_tensor(records.get('embedding'))
+        feature = last_tensor(records.get('feature', seen))
+        if feature is None:
+            raise MTKDError(f'{owner}: its tapped layer did not run or gave no tensor; name another one with `layer`')
+        embedding = pool(feature if seen is None else seen).float()
+        task_loss = F.cross_entropy(logits, target, reduction='none')
+        return Outputs(logits=logits, embedding=embedding, feature=feature, task_loss=task_loss)
+
+    def group(self, target: Tensor) -> Tensor:
+        """The labelled class; under Mixup the one with the larger share."""
+        return target.argmax(dim=1)
+
+
+def _logits(records: dict[str, Any], owner: str) -> Tensor:
+    """The recorded logits; models with two heads (Conformer) are read as they predict, by their sum."""
+    said = records.get('logits')
+    logits = sum(said) if isinstance(said, list | tuple) else said
+    if not isinstance(logits, Tensor) or logits.dim() != 2:
+        raise MTKDError(
+            f'{owner}: it gives no logits (B, C) but {type(said).__name__}; only classifiers can be distilled'
+        )
+    return logits

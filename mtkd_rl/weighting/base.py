@@ -1,0 +1,103 @@
+"""The Protocol of a weighting strategy."""
+
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from mtkd_rl.types import Decision, Feedback, State
+
+
+class Setting(NamedTuple):
+    """What a strategy is told before its first decision.
+
+    Attributes:
+        teachers: Names of the teachers, in the order of the columns.
+        kinds: The kinds of knowledge that are switched on, of ``logit`` and ``feature``.
+        seed: For whatever it draws.
+        device: The student's.
+    """
+
+    teachers: tuple[str, ...]
+    kinds: tuple[str, ...]
+    seed: int
+    device: torch.device
+
+
+class Strategy(Protocol):
+    """Sets how much each teacher teaches each sample. A new strategy is one file with one registered class like this.
+
+    One iteration: ``decide`` before the student's backward pass, ``learn`` after its step.
+    """
+
+    wants_credit: bool
+    """Whether ``learn`` looks at ``feedback.credit``, which costs a little to compute."""
+
+    def prepare(self, setting: Setting) -> None:
+        """Called once, before the first decision.
+
+        Raises:
+            MTKDError: The strategy does not fit the pool.
+        """
+
+    def decide(self, state: State) -> Decision:
+        """The weights of this batch, on the state's device; an absent teacher is left out by the caller."""
+
+    def learn(self, feedback: Feedback) -> dict[str, Tensor | float]:
+        """Learns from what came of a decision.
+
+        Returns:
+            Scalars worth showing; tensors are not looked at until they are logged.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that it learnt, as tensors and plain containers."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where ``state_dict`` was taken; after ``prepare``."""
+
+
+class Formula:
+    """What strategies have in common that learn nothing: inherit, and write ``decide``."""
+
+    wants_credit = False
+
+    def prepare(self, setting: Setting) -> None:
+        """Nothing to prepare."""
+
+    def learn(self, feedback: Feedback) -> dict[str, Tensor | float]:
+        """Nothing to learn."""
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing to save."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing to load."""
+
+
+def everywhere(weights: Tensor) -> Decision:
+    """The decision that uses the same weights ``(B, M)`` for logits and features, at strength 1."""
+    return Decision(weights, weights, torch.ones_like(weights[:, 0]))
+
+
+def leave_out(decision: Decision, present: Tensor) -> Decision:
+    """Moves the weights of absent teachers to the others, sample by sample.
+
+    Args:
+        decision: A strategy's decision.
+        present: Bool ``(M,)``.
+
+    Returns:
+        The same numbers bit by bit when all are present; otherwise each sample's weights, zero where absent, with the
+        sum they had. All zero where nobody is present, or where those who are had no weight.
+    """
+
+    def moved(weights: Tensor) -> Tensor:
+        kept = torch.where(present, weights, 0.0)
+        total = kept.sum(dim=1, keepdim=True)
+        factor = weights.sum(dim=1, keepdim=True) / torch.where(total > 0, total, 1.0)
+        return torch.where(present.all(), weights, kept * factor)
+
+    return decision._replace(logit=moved(decision.logit), feature=moved(decision.feature))

@@ -1,0 +1,140 @@
+"""Weights from the PPO agent."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from mtkd_rl.errors import MTKDError, candidates
+from mtkd_rl.registry import REWARDS, STRATEGIES
+from mtkd_rl.rl.action import ActionLayout
+from mtkd_rl.rl.agent import Agent, Sampled, read_policy, write_policy
+from mtkd_rl.rl.reward import Reward
+from mtkd_rl.rl.state import ENCODINGS
+from mtkd_rl.types import Decision, Feedback, State
+from mtkd_rl.weighting.base import Setting
+
+
+@STRATEGIES.register_module()
+class PPOWeighting:
+    """MTKD-RL: a PPO agent looks at every sample and sets the weight of each teacher on it.
+
+    Three things apart, as in stable-baselines3: ``decide`` acts, ``learn`` puts the batch and its reward into the
+    rollout, and once the rollout is full one PPO update is made.
+
+    Args:
+        observation: ``compact`` (a few scalars a teacher, an encoder shared by all teachers, carries over to other
+            pools) or ``paper`` (embeddings, logits, losses, similarities and divergences concatenated).
+        reward: Config of a reward.
+        strength: Range of the strength of all distillation on a sample, to let the agent decide it too; ``None`` for 1.
+        agent: An ``agent.pth``, or a checkpoint, of another run to start from.
+        frozen: Do not learn: decide by the mean action of ``agent``, which is then required.
+        scale: Scores in [-1, 1] are multiplied by it before the softmax over teachers.
+        rollout: Samples of one PPO update.
+        seed: Of the agent; the run's when not given.
+        **ppo: Further arguments of stable-baselines3's PPO.
+
+    Raises:
+        MTKDError: An unknown observation; frozen without an agent.
+    """
+
+    def __init__(
+        self,
+        observation: str = 'compact',
+        reward: dict[str, Any] | None = None,
+        strength: tuple[float, float] | None = None,
+        agent: str | None = None,
+        frozen: bool = False,
+        scale: float = 5.0,
+        rollout: int = 1024,
+        seed: int | None = None,
+        **ppo: Any,
+    ) -> None:
+        if observation not in ENCODINGS:
+            raise MTKDError(
+                f'PPOWeighting: no observation {observation!r}; there are: {candidates(observation, ENCODINGS)}'
+            )
+        if frozen and agent is None:
+            raise MTKDError(
+                'PPOWeighting: frozen=True needs an agent that has learnt; give agent=<path of an agent.pth>'
+            )
+        self.observation = observation
+        self.reward: Reward = REWARDS.build(reward or {'type': 'CreditReward'})
+        self.strength = strength
+        self.start = agent
+        self.frozen = frozen
+        self.scale = scale
+        self.rollout = rollout
+        self.seed = seed
+        self.ppo = ppo
+        self.agent: Agent | None = None
+        self._saved: dict[str, Any] | None = None
+        self._pending: tuple[Tensor, Sampled] | None = None
+
+    @property
+    def wants_credit(self) -> bool:
+        """Whether the reward does; a frozen agent is told nothing."""
+        return self.reward.wants_credit and not self.frozen
+
+    def prepare(self, setting: Setting) -> None:
+        """Reads the agent to start from, so that a wrong path is known before the first iteration."""
+        self.setting = setting
+        self._policy = None if self.start is None else read_policy(self.start)
+
+    def decide(self, state: State) -> Decision:
+        """The agent's weights, each kind's on the simplex, ``(B, M)``."""
+        observation = ENCODINGS[self.observation](state).flatten(1)
+        if self.agent is None:
+            self.agent = self._create(observation.shape[1])
+        sampled = self.agent.act(observation, explore=not self.frozen)
+        self._pending = (observation, sampled)
+        return self.agent.layout.decide(sampled.action)
+
+    def learn(self, feedback: Feedback) -> dict[str, Tensor | float]:
+        """Puts the batch into the rollout, and updates the agent when that is full."""
+        if self.frozen or self._pending is None or self.agent is None:
+            return {}
+        observation, sampled = self._pending
+        self._pending = None
+        reward = self.reward(feedback)
+        self.agent.remember(observation, sampled, reward)
+        said: dict[str, Tensor | float] = {
+            'reward/mean': reward.mean(),
+            'reward/std': reward.std(unbiased=False),
+            'value/mean': sampled.value.mean(),
+        }
+        while self.agent.full():
+            said.update({f'ppo/{name}': value for name, value in self.agent.update().items()})
+        return said
+
+    def state_dict(self) -> dict[str, Any]:
+        """The agent with all it needs to go on; empty before the first decision."""
+        saved = self._saved if self.agent is None else self.agent.state_dict()
+        return {} if saved is None else {'agent': saved}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes a saved agent; it is built at the next decision, when the width of an observation is known."""
+        self._saved = state.get('agent')
+
+    def save_agent(self, path: Path) -> None:
+        """Writes the policy for other runs (``agent=<path>``); nothing before the first decision."""
+        if self.agent is not None:
+            write_policy(self.agent.policy_state(), path)
+
+    def _create(self, width: int) -> Agent:
+        layout = ActionLayout(self.setting.kinds, len(self.setting.teachers), self.strength, self.scale)
+        agent = Agent(
+            width,
+            layout,
+            shared_encoder=self.observation == 'compact',
+            rollout=self.rollout,
+            seed=self.setting.seed if self.seed is None else self.seed,
+            device=self.setting.device,
+            **self.ppo,
+        )
+        if self._policy is not None:
+            agent.load_policy(self._policy)
+        if self._saved is not None:
+            agent.load_state_dict(self._saved)
+            self._saved = None
+        return agent

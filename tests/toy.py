@@ -1,0 +1,93 @@
+"""A classification problem without a network: logits are made, and what the teachers know is set."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from mtkd_rl.losses.functional import kd, kl_divergence
+from mtkd_rl.rl.credit import CreditAssigner
+from mtkd_rl.types import Feedback, Knowledge, Outputs, State
+from mtkd_rl.weighting import PPOWeighting
+from mtkd_rl.weighting.base import Setting
+
+N_CLASSES = 10
+Right = Callable[[Tensor], Tensor]
+"""Labels ``(B,)`` to who is right, bool ``(B, M)``."""
+
+
+def one_is_right(labels: Tensor) -> Tensor:
+    """The first of three teachers is always right, the others never, but by chance."""
+    return torch.tensor([True, False, False]).expand(len(labels), 3)
+
+
+def each_knows_a_third(labels: Tensor) -> Tensor:
+    """Each of three teachers is right on the labels that leave its number divided by three."""
+    return torch.stack([labels % 3 == m for m in range(3)], dim=1)
+
+
+def outputs(logits: Tensor, labels: Tensor, embedding: Tensor) -> Outputs:
+    loss = torch.nn.functional.cross_entropy(logits, labels, reduction='none')
+    return Outputs(logits, embedding, embedding, loss)
+
+
+def batch(right: Right, rng: torch.Generator, size: int = 64) -> tuple[State, Knowledge, Outputs, Tensor, Tensor]:
+    """A batch in which the student knows a little, and each teacher is right or says something wrong at random."""
+    labels = torch.randint(N_CLASSES, (size,), generator=rng)
+    knows = right(labels)
+    direction = torch.randn(N_CLASSES, 16, generator=torch.Generator().manual_seed(5))
+    embedding = direction[labels] + 2 * torch.randn(size, 16, generator=rng)
+    logits = (embedding @ direction.T / 16 + 0.3 * torch.randn(size, N_CLASSES, generator=rng)).requires_grad_()
+    student = outputs(logits, labels, embedding)
+    teachers = []
+    for m in range(knows.shape[1]):
+        wrong = (labels + torch.randint(1, N_CLASSES, (size,), generator=rng)) % N_CLASSES
+        said = torch.where(knows[:, m], labels, wrong)
+        peaked = 4 * torch.nn.functional.one_hot(said, N_CLASSES) + torch.randn(size, N_CLASSES, generator=rng)
+        teachers.append(outputs(peaked, labels, embedding))
+    target = torch.nn.functional.one_hot(labels, N_CLASSES).float()
+    losses = Knowledge(torch.stack([kd(logits, teacher.logits, 4.0) for teacher in teachers], dim=1), None)
+    detached = Outputs(*(x.detach() for x in student))
+    divergence = torch.stack([kl_divergence(detached.logits, teacher.logits) for teacher in teachers], dim=1)
+    present = torch.ones(len(teachers), dtype=torch.bool)
+    state = State(detached, tuple(teachers), torch.zeros_like(divergence), divergence, present, target)
+    return state, losses, student, target, knows
+
+
+def train(
+    right: Right, seed: int, iterations: int, shuffle: bool = False, **options: object
+) -> tuple[PPOWeighting, torch.Generator]:
+    """Lets an agent decide and learn; with ``shuffle`` the rewards are dealt out to the samples at random."""
+    rng = torch.Generator().manual_seed(1000 + seed)
+    strategy = PPOWeighting(seed=seed, **options)
+    strategy.prepare(Setting(('a', 'b', 'c'), ('logit',), seed, torch.device('cpu')))
+    if shuffle:
+        honest = strategy.reward
+
+        class Shuffled:
+            wants_credit = True
+
+            def __call__(self, feedback: Feedback) -> Tensor:
+                reward = honest(feedback)
+                return reward[torch.randperm(len(reward), generator=rng)]
+
+        strategy.reward = Shuffled()
+    credit = CreditAssigner()
+    for _ in range(iterations):
+        state, knowledge, student, target, _ = batch(right, rng)
+        decision = strategy.decide(state)
+        given = credit(student, target, knowledge) if strategy.wants_credit else {}
+        strategy.learn(Feedback(state, decision, Knowledge(knowledge.logit.detach(), None), given))
+    return strategy, rng
+
+
+def judge(strategy: PPOWeighting, right: Right, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """How the agent decides on 2,000 new samples, exploring as it does in training.
+
+    Returns:
+        Mean weight of each teacher, ``(3,)``, and the share of samples on which the leading teacher is the right one.
+    """
+    state, _, _, _, knows = batch(right, rng, 2000)
+    weights = strategy.decide(state).logit
+    leads = knows.gather(1, weights.argmax(dim=1, keepdim=True))
+    return weights.mean(dim=0), leads.float().mean()
