@@ -131,8 +131,8 @@ def load_config(name: str) -> Config:
     """Read a config by path or as ``package::path``.
 
     Raises:
-        MTKDError: If the config or one of its bases is not there, is no config by its ending, or has a syntax error,
-            which is named with file and line.
+        MTKDError: If the config, one of its bases or what they import is not there, if it is no config by its ending,
+            or has a syntax error, which is named with file and line.
     """
     know_packages()
     path = find_config(name)
@@ -143,7 +143,7 @@ def load_config(name: str) -> Config:
         files = [frame.f_locals['filename'] for frame in frames if frame.f_code.co_name == '_is_lazy_import']
         where = files[-1] if files else error.filename  # mmengine parses text, so that only its frames know the file
         raise MTKDError(f'config {name}: {error.msg} in {where}, line {error.lineno}') from error
-    except OSError as error:
+    except (OSError, ModuleNotFoundError) as error:
         raise MTKDError(f'config {name}: {error}') from error
 
 

@@ -240,9 +240,10 @@ def test_a_syntax_error_names_file_and_line(folder, capfd):
     assert 'base.py, line 2' in error_of(capfd, train.main, 'child.py')
 
 
-def test_a_base_that_is_not_there(folder, capfd):
-    (folder / 'child.py').write_text("_base_ = './nobody.py'\n")
-    assert 'nobody.py' in error_of(capfd, train.main, 'child.py')
+@pytest.mark.parametrize(('base', 'told'), [('./nobody.py', 'nobody.py'), ('mmrotate::a/b.py', 'install mmrotate')])
+def test_a_base_that_is_not_there(folder, capfd, base, told):
+    (folder / 'child.py').write_text(f"_base_ = '{base}'\n")
+    assert told in error_of(capfd, train.main, 'child.py')
 
 
 def test_a_file_that_is_no_config(folder, capfd):
