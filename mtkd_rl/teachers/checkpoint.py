@@ -74,10 +74,12 @@ def read_checkpoint(path_or_url: str | Path, trust: bool = False, hint: str = TR
     """
     path = locate(path_or_url)
     try:
+        path.open('rb').close()
+    except OSError as error:
+        raise MTKDError(f"checkpoint '{path}' cannot be read: {error.strerror}; make it readable") from error
+    try:
         with torch.serialization.safe_globals(SAFE):
             checkpoint = torch.load(path, map_location='cpu', weights_only=not trust)
-    except OSError as error:
-        raise MTKDError(f"checkpoint '{path}' cannot be read: {error.strerror or error}") from error
     except pickle.UnpicklingError as error:
         wanted = re.search(r'GLOBAL (\S+)|unrecognized function (.+)|Can only .* but got (.+)', str(error))
         if wanted is None:
@@ -88,9 +90,9 @@ def read_checkpoint(path_or_url: str | Path, trust: bool = False, hint: str = TR
         ) from error
     except Exception as error:  # bytes that are no checkpoint make the readers fail in any way there is
         raise _not_a_checkpoint(path, error) from error
-    if not isinstance(checkpoint, Mapping):
+    if not isinstance(checkpoint, dict):
         raise MTKDError(f"checkpoint '{path}' holds a {type(checkpoint).__name__} and no state_dict; save a state_dict")
-    return dict(checkpoint)
+    return checkpoint
 
 
 def state_dict_of(checkpoint: Mapping[str, Any], path: str | Path = 'the checkpoint') -> dict[str, Tensor]:

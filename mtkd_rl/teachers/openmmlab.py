@@ -90,7 +90,7 @@ def _whole_config(config: str | Path | Mapping[str, Any]) -> Config:
         content = deepcopy(dict(config))
         cfg = Config({'model': content} if 'type' in content else content)
     else:
-        path = _packaged(str(config)) if '::' in str(config) else Path(config).expanduser()
+        path = packaged(str(config)) if '::' in str(config) else Path(config).expanduser()
         if not path.is_file():
             raise MTKDError(f"the config '{path}' is not there; correct `config`")
         cfg = Config.fromfile(path)
@@ -102,7 +102,7 @@ def _whole_config(config: str | Path | Mapping[str, Any]) -> Config:
     return cfg
 
 
-def _packaged(name: str) -> Path:
+def packaged(name: str) -> Path:
     """Path of 'lib::path', which mmengine would resolve too, but installing what is not installed."""
     package, relative = name.split('::', 1)
     spec = importlib.util.find_spec(package)
