@@ -96,9 +96,7 @@ def _whole_config(config: str | Path | Mapping[str, Any]) -> Config:
         cfg = Config.fromfile(path)
     model = cfg.get('model')
     if not isinstance(model, Mapping) or 'type' not in model:
-        raise MTKDError(
-            'a config of a teacher must be, or have, a `model` with a `type`; give the config it was trained with'
-        )
+        raise MTKDError('the config has no `model` with a `type`; give the config that the teacher was trained with')
     return cfg
 
 

@@ -119,14 +119,17 @@ class Timm:
             The contract; with a size where timm says that the model takes no other.
         """
         data = self._timm.data.resolve_model_data_config(model)
-        patches = getattr(model, 'patch_embed', None)
-        fixed = model.pretrained_cfg.get('fixed_input_size', False) and getattr(patches, 'strict_img_size', True)
-        size = getattr(patches, 'img_size', None) or data['input_size'][-2:]
+        patches: Any = getattr(model, 'patch_embed', None)
+        strict = getattr(patches, 'strict_img_size', None)
+        if strict is None:
+            size = data['input_size'][-2:] if model.pretrained_cfg.get('fixed_input_size') else None
+        else:  # timm's own patch embedding knows better, as options of the model may have changed it
+            size = patches.img_size if strict else None
         return InputContract(
             mean=_pixels(data['mean']),
             std=_pixels(data['std']),
             channel_order='rgb',
-            size=pair_of(size) if fixed else None,
+            size=None if size is None else pair_of(size),
             channels=data['input_size'][0],
         )
 
