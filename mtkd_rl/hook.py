@@ -15,7 +15,7 @@ from mtkd_rl.distiller import Distiller, Lesson
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.losses import build_loss
 from mtkd_rl.monitor import Monitor
-from mtkd_rl.registry import HOOKS, STRATEGIES
+from mtkd_rl.registry import HOOKS, STRATEGIES, build
 from mtkd_rl.rng import random_state, set_random_state
 from mtkd_rl.tasks import find_task
 from mtkd_rl.teachers import build_pool, compare_manifests, contract_of, loaded_order, manifest
@@ -88,7 +88,7 @@ class MTKDHook(Hook):
         self.feature_loss = None if feature_loss is None else build_loss(feature_loss, 'feature')
         self.feature_weight = feature_weight
         self.student_layer = student_layer
-        self.strategy = STRATEGIES.build(strategy)
+        self.strategy = build(STRATEGIES, strategy, 'strategy')
         self.adapter_lr = adapter_lr
         self.begin, self.end, self.warmup, self.by_epoch = begin, end, warmup, by_epoch
         self.allow_other_teachers = allow_other_teachers

@@ -4,10 +4,16 @@ mmengine imports ``<scope>.registry`` when a config names a type with that scope
 works without any ``custom_imports``. The modules behind a registry are imported when something is first built from it.
 """
 
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import Registry
+
+from mtkd_rl.errors import MTKDError, candidates
 
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='mtkd_rl', locations=['mtkd_rl.hook'])
 MODELS = Registry('model', parent=MMENGINE_MODELS, scope='mtkd_rl', locations=['mtkd_rl.models'])
@@ -18,3 +24,36 @@ TASKS = Registry('task', scope='mtkd_rl', locations=['mtkd_rl.tasks'])
 LOSSES = Registry('knowledge loss', scope='mtkd_rl', locations=['mtkd_rl.losses'])
 STRATEGIES = Registry('strategy', scope='mtkd_rl', locations=['mtkd_rl.weighting'])
 REWARDS = Registry('reward', scope='mtkd_rl', locations=['mtkd_rl.rl'])
+
+
+def build(registry: Registry, cfg: Any, where: str) -> Any:
+    """Builds from one of our registries, whatever the default scope is.
+
+    Args:
+        registry: A registry of this module.
+        cfg: ``type``, a registered name or a class, and the arguments of that class.
+        where: The option that the config was given for, for error messages.
+
+    Returns:
+        An instance.
+
+    Raises:
+        MTKDError: It is no dict with a ``type``, no such name is registered, or the arguments do not fit.
+    """
+    if not isinstance(cfg, Mapping) or 'type' not in cfg:
+        registry.import_from_location()
+        raise MTKDError(f'{where}: {cfg!r} is no dict(type=...); the type is one of {", ".join(registry.module_dict)}')
+    arguments = dict(cfg)
+    name = arguments.pop('type')
+    try:
+        cls = registry.get(name) if isinstance(name, str) else name
+    except RuntimeError:  # what mmengine raises for a dotted name that it cannot import
+        cls = None
+    if cls is None:
+        known = candidates(name, registry.module_dict)
+        raise MTKDError(f'{where}: there is no {registry.name} {name!r}; did you mean: {known}')
+    try:
+        inspect.signature(cls).bind(**arguments)
+    except TypeError as error:
+        raise MTKDError(f'{where}: {name!r}: {error}; it takes {inspect.signature(cls)}') from None
+    return cls(**arguments)

@@ -1,13 +1,12 @@
 """What a knowledge loss is, and how one is built from a config."""
 
-import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Protocol, overload
 
 from torch import Tensor
 
-from mtkd_rl.errors import MTKDError, candidates
-from mtkd_rl.registry import LOSSES
+from mtkd_rl.errors import MTKDError
+from mtkd_rl.registry import LOSSES, build
 
 Kind = Literal['logit', 'feature']
 
@@ -80,25 +79,9 @@ def build_loss(cfg: Mapping[str, Any], kind: Kind) -> LogitLoss | FeatureLoss:
         >>> build_loss(dict(type='DKD', beta=2.0), 'logit')
         DKD(standardise=False, alpha=1.0, beta=2.0)
     """
-    if not isinstance(cfg, Mapping) or 'type' not in cfg:
-        raise MTKDError(f'{kind}_loss: {cfg!r} is no dict(type=...); the type is one of {_names("", kind)}')
-    arguments = dict(cfg)
-    name = arguments.pop('type')
-    try:
-        loss = LOSSES.get(name) if isinstance(name, str) else name
-    except RuntimeError:  # what mmengine raises for a dotted name that it cannot import
-        loss = None
-    if loss is None:
-        raise MTKDError(f'{kind}_loss: there is no loss {name!r}; give one of {_names(name, kind)}')
+    where = f'{kind}_loss'
+    loss = build(LOSSES, cfg, where)
     if getattr(loss, 'kind', None) != kind:
-        raise MTKDError(f'{kind}_loss: {name!r} is not a {kind} loss; give one of {_names("", kind)}')
-    try:
-        inspect.signature(loss).bind(**arguments)
-    except TypeError as error:
-        raise MTKDError(f'{kind}_loss: {name!r}: {error}; it takes {inspect.signature(loss)}') from None
-    return loss(**arguments)
-
-
-def _names(wrong: str, kind: Kind) -> str:
-    """The registered losses of a kind, those close to a wrong name first."""
-    return candidates(wrong, [name for name, loss in LOSSES.module_dict.items() if getattr(loss, 'kind', None) == kind])
+        names = [name for name, known in LOSSES.module_dict.items() if known.kind == kind]
+        raise MTKDError(f'{where}: {cfg["type"]!r} is not a {kind} loss; give one of {", ".join(names)}')
+    return loss

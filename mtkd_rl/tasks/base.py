@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from mtkd_rl.errors import MTKDError
-from mtkd_rl.registry import TASKS
+from mtkd_rl.registry import TASKS, build
 from mtkd_rl.taps import Taps
 from mtkd_rl.types import Outputs
 
@@ -58,7 +58,7 @@ def find_task(student: nn.Module) -> Task:
     TASKS.import_from_location()
     for name, task in TASKS.module_dict.items():
         if task.accepts(student):
-            return TASKS.build({'type': name})
+            return build(TASKS, {'type': name}, 'task')
     raise MTKDError(
         f'the student, a {type(student).__name__}, is of no task that mtkd_rl knows ({", ".join(TASKS.module_dict)}): '
         'use a single-label classifier of mmpretrain, or register a task for it in mtkd_rl.registry.TASKS'

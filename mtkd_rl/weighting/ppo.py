@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from mtkd_rl.errors import MTKDError, candidates
-from mtkd_rl.registry import REWARDS, STRATEGIES
+from mtkd_rl.registry import REWARDS, STRATEGIES, build
 from mtkd_rl.rl.action import ActionLayout
 from mtkd_rl.rl.agent import Agent, Sampled, read_policy, write_policy
 from mtkd_rl.rl.reward import Reward
@@ -59,7 +59,7 @@ class PPOWeighting:
                 'PPOWeighting: frozen=True needs an agent that has learnt; give agent=<path of an agent.pth>'
             )
         self.observation = observation
-        self.reward: Reward = REWARDS.build(reward or {'type': 'CreditReward'})
+        self.reward: Reward = build(REWARDS, reward or {'type': 'CreditReward'}, 'reward')
         self.strength = strength
         self.start = agent
         self.frozen = frozen

@@ -1,0 +1,10 @@
+# The demo's student with the whole pool at equal weights.
+# Paper: none
+# Command: python tools/train.py configs/digits/average_tiny_digits.py
+# Time: not yet run here
+# Result: not yet run here
+_base_ = ['students/tiny_digits.py', '_base_/teachers.py']
+
+custom_hooks = [
+    dict(type='mtkd_rl.MTKDHook', teachers={{_base_.teachers}}, strategy=dict(type='AverageWeighting'))
+]

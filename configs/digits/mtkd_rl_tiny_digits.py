@@ -1,0 +1,8 @@
+# The demo's student with the whole pool, weighted per sample by a PPO agent.
+# Paper: https://arxiv.org/abs/2502.18510
+# Command: python tools/train.py configs/digits/mtkd_rl_tiny_digits.py
+# Time: not yet run here
+# Result: not yet run here
+_base_ = ['students/tiny_digits.py', '_base_/teachers.py']
+
+custom_hooks = [dict(type='mtkd_rl.MTKDHook', teachers={{_base_.teachers}})]

@@ -1,0 +1,9 @@
+# A teacher of the demo that has only seen the digits 0 to 4.
+# Paper: none; scikit-learn's digits (Alpaydin and Kaynak, 1998)
+# Command: python tools/train.py configs/digits/teachers/half_digits.py
+# Time: not yet run here
+# Result: not yet run here
+_base_ = '../_base_/digits.py'
+
+model = dict(backbone=dict(stem_channels=16, base_channels=16), head=dict(in_channels=32))
+train_dataloader = dict(dataset=dict(digits=(0, 1, 2, 3, 4)))

@@ -1,0 +1,9 @@
+# A teacher of the demo that has seen 60 pictures.
+# Paper: none; scikit-learn's digits (Alpaydin and Kaynak, 1998)
+# Command: python tools/train.py configs/digits/teachers/weak_digits.py
+# Time: not yet run here
+# Result: not yet run here
+_base_ = '../_base_/digits.py'
+
+model = dict(backbone=dict(stem_channels=16, base_channels=16), head=dict(in_channels=32))
+train_dataloader = dict(batch_size=20, dataset=dict(limit=60))
