@@ -39,9 +39,14 @@ def test_isolated_leaves_no_trace_when_the_block_raises():
     seed_all(4)
     expected = draw()
     seed_all(4)
-    with pytest.raises(RuntimeError, match='inside'), isolated(1):
+
+    @isolated(1)
+    def fails() -> None:
         draw()
         raise RuntimeError('inside')
+
+    with pytest.raises(RuntimeError, match='inside'):
+        fails()
     assert draw() == expected
 
 
