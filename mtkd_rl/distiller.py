@@ -122,7 +122,7 @@ class Distiller:
         records = self.student_taps.take()
         target = self.task.target(data_samples, records)
         student = self.task.outputs(records, target, 'student')
-        teachers, present = self._ask(inputs, target)
+        teachers, present = self.ask_teachers(inputs, target)
         pairs = self._pairs(student, teachers)
         knowledge = self._knowledge(student, teachers, pairs, target)
         credit = self.credit(student, target, knowledge) if self.strategy.wants_credit else {}
@@ -133,6 +133,23 @@ class Distiller:
         decision = leave_out(decision, observed.state.present)
         losses = self._weigh(observed.knowledge, decision, factor)
         return Lesson(losses, Feedback(observed.state, decision, _detached(observed.knowledge), observed.credit))
+
+    @torch.no_grad()
+    def ask_teachers(self, inputs: Tensor, target: Tensor) -> tuple[tuple[Outputs, ...], Tensor]:
+        """Every teacher's outputs, and who gave finite ones; what is not finite is replaced by zeros."""
+        converted: dict[InputContract, Tensor] = {}
+        answers, finite = [], []
+        for i, teacher in enumerate(self.teachers):
+            if teacher.contract not in converted:
+                converted[teacher.contract] = convert(inputs, self.source, teacher.contract)
+            outputs = self._ask_one(i, teacher, converted[teacher.contract], target)
+            # one flag a teacher, looked at on the device: no step waits for it
+            good = torch.stack([torch.isfinite(x).all() for x in outputs]).all()
+            answers.append(
+                Outputs(*(torch.where(good, x, torch.zeros((), dtype=x.dtype, device=x.device)) for x in outputs))
+            )
+            finite.append(good)
+        return tuple(answers), torch.stack(finite)
 
     def close(self) -> None:
         """Takes every hook off student and teachers."""
@@ -174,23 +191,6 @@ class Distiller:
         """Taps on a teacher; ``None`` if the feature has to be found by running it first."""
         needs_search = teacher.layer is None and not hasattr(teacher.model, 'backbone')
         return None if needs_search else self.task.listen(teacher.model, teacher.layer, f'teacher {teacher.name}')
-
-    @torch.no_grad()
-    def _ask(self, inputs: Tensor, target: Tensor) -> tuple[tuple[Outputs, ...], Tensor]:
-        """Every teacher's outputs, and who gave finite ones; what is not finite is replaced by zeros."""
-        converted: dict[InputContract, Tensor] = {}
-        answers, finite = [], []
-        for i, teacher in enumerate(self.teachers):
-            if teacher.contract not in converted:
-                converted[teacher.contract] = convert(inputs, self.source, teacher.contract)
-            outputs = self._ask_one(i, teacher, converted[teacher.contract], target)
-            # one flag a teacher, looked at on the device: no step waits for it
-            good = torch.stack([torch.isfinite(x).all() for x in outputs]).all()
-            answers.append(
-                Outputs(*(torch.where(good, x, torch.zeros((), dtype=x.dtype, device=x.device)) for x in outputs))
-            )
-            finite.append(good)
-        return tuple(answers), torch.stack(finite)
 
     def _ask_one(self, i: int, teacher: Teacher, inputs: Tensor, target: Tensor) -> Outputs:
         owner = f'teacher {teacher.name}'
