@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mtkd_rl.errors import MTKDError
 from mtkd_rl.losses import FeatureLoss, LogitLoss
 from mtkd_rl.losses.adapters import build_adapter
 from mtkd_rl.losses.functional import kl_divergence, pool, relational_similarity
@@ -196,11 +197,23 @@ class Distiller:
         owner = f'teacher {teacher.name}'
         taps = self.teacher_taps[i]
         if taps is None:
-            layer = deepest_feature(teacher.model, lambda: self.task.ask(teacher.model, inputs))
+            layer = deepest_feature(teacher.model, lambda: self._run(teacher, inputs))
             taps = self.teacher_taps[i] = self.task.listen(teacher.model, layer, owner)
         taps.start()
-        self.task.ask(teacher.model, inputs)
+        self._run(teacher, inputs)
         return self.task.outputs(taps.take(), target, owner)
+
+    def _run(self, teacher: Teacher, inputs: Tensor) -> None:
+        try:
+            self.task.ask(teacher.model, inputs)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            reason = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
+            raise MTKDError(
+                f'teacher {teacher.name}: it cannot take the pictures {tuple(inputs.shape)} ({reason}); '
+                'if it wants them of one size, set input_size in its entry'
+            ) from error
 
     def _pairs(self, student: Outputs, teachers: Sequence[Outputs]) -> list[tuple[Tensor, Tensor]]:
         """What the feature loss compares, a pair of equal shape a teacher; empty without a feature loss."""
