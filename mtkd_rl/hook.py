@@ -1,18 +1,21 @@
 """MTKDHook: the one entry in a config, and the only module that knows mmengine's Runner."""
 
+import inspect
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch import Tensor, nn
 
 from mtkd_rl.adapter_optimizer import AdapterOptimizer
 from mtkd_rl.distiller import Distiller, Lesson
-from mtkd_rl.errors import MTKDError
+from mtkd_rl.errors import MTKDError, candidates
 from mtkd_rl.losses import build_loss
 from mtkd_rl.monitor import Monitor
 from mtkd_rl.registry import HOOKS, STRATEGIES, build
@@ -56,7 +59,9 @@ class MTKDHook(Hook):
         end: Epoch (or iteration) at which it stops; ``None`` for never.
         warmup: Epochs (or iterations) after ``begin`` over which it grows linearly from 0.
         by_epoch: Whether the three above count epochs.
-        allow_other_teachers: Resume although the teachers are not those of the checkpoint.
+        allow_other_teachers: Resume although the teachers are not those of the checkpoint. Where their names differ,
+            only the student goes on; adapters and agent start anew.
+        **unknown: There are no other options; each is an error.
 
     Raises:
         MTKDError: Whatever of this is wrong, in one line, before the first iteration where it can be known.
@@ -66,7 +71,7 @@ class MTKDHook(Hook):
 
     def __init__(
         self,
-        teachers: dict[str, Any] | Sequence[dict[str, Any]],
+        teachers: dict[str, Any] | Sequence[dict[str, Any]] = (),
         logit_loss: dict[str, Any] | None = {'type': 'KD'},  # noqa: B006  # never changed
         logit_weight: float = 1.0,
         temperature: float = 4.0,
@@ -80,7 +85,13 @@ class MTKDHook(Hook):
         warmup: float = 0,
         by_epoch: bool = True,
         allow_other_teachers: bool = False,
+        **unknown: Any,
     ) -> None:
+        for name in unknown:
+            options = [option for option in inspect.signature(MTKDHook).parameters if option != 'unknown']
+            raise MTKDError(f'MTKDHook: there is no option {name!r}; did you mean: {candidates(name, options)}')
+        if not (isinstance(temperature, int | float) and temperature > 0):
+            raise MTKDError(f'MTKDHook: temperature is {temperature!r}; give a number above 0')
         self.teachers = teachers
         self.temperature = temperature
         self.logit_loss = None if logit_loss is None else build_loss(logit_loss, 'logit')
@@ -97,6 +108,7 @@ class MTKDHook(Hook):
                 'MTKDHook: logit_loss and feature_loss are both None, so there is nothing to teach; set one'
             )
         self._resumed: dict[str, Any] | None = None
+        self._after_first_batch: Callable[[], None] | None = None
 
     def before_train(self, runner: Runner) -> None:
         """Builds the pool and the distiller, and installs the forward hook on the student."""
@@ -136,7 +148,7 @@ class MTKDHook(Hook):
         self._factor = 0.0
         self._lesson: Lesson | None = None
         if self._resumed is not None:
-            self._resume(self._resumed)
+            self._resume(runner, self._resumed)
             self._resumed = None
         self._handles = [
             student.register_forward_pre_hook(_before_forward(self, student), with_kwargs=True),
@@ -147,6 +159,9 @@ class MTKDHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Sets how strong the distillation is in this iteration; at 0 no teacher runs."""
+        if self._after_first_batch is not None:
+            self._after_first_batch()
+            self._after_first_batch = None
         now = runner.iter / len(runner.train_dataloader) if self.by_epoch else runner.iter
         self._factor = schedule(now, self.begin, self.end, self.warmup)
 
@@ -195,16 +210,34 @@ class MTKDHook(Hook):
             )
             runner.logger.info(f'mtkd_rl: mean weights over the run: {means}; more in {work_dir / "distillation.json"}')
 
-    def _resume(self, saved: dict[str, Any]) -> None:
-        difference = compare_manifests(saved['teachers'], manifest(self.pool))
+    def _resume(self, runner: Runner, saved: dict[str, Any]) -> None:
+        now = manifest(self.pool)
+        difference = compare_manifests(saved['teachers'], now)
         if difference is not None and not self.allow_other_teachers:
             raise MTKDError(
                 f'the checkpoint was trained with other teachers: {difference}; give the same ones, or set '
                 'allow_other_teachers=True in MTKDHook'
             )
-        self.distiller.load_state_dict(saved['distiller'])
-        self.adapter_optimizer.load_state_dict(saved['adapter_optimizer'])
-        set_random_state(saved['random'])
+        if [each['name'] for each in saved['teachers']] == [each['name'] for each in now]:
+            self.distiller.load_state_dict(saved['distiller'])
+            self.adapter_optimizer.load_state_dict(saved['adapter_optimizer'])
+        else:
+            runner.logger.warning(f'mtkd_rl: other teachers ({difference}): adapters and agent start anew')
+        self._resume_random(runner, saved['random'])
+
+    def _resume_random(self, runner: Runner, state: dict[str, Any]) -> None:
+        """Puts the random states to where an uninterrupted run has them when it loads its next batch.
+
+        Making the iterator of a loader draws one number. So the draw of a validation that came after the checkpoint is
+        repeated, and that of an iteration-based loop, whose iterator was there before, is kept off the global states.
+        """
+        set_random_state(state)
+        if _validation_is_due(runner):
+            torch.empty((), dtype=torch.int64).random_()
+        if isinstance(runner.train_loop, IterBasedTrainLoop):
+            loader = runner.train_dataloader
+            own, loader.generator = loader.generator, torch.Generator()
+            self._after_first_batch = partial(setattr, loader, 'generator', own)
 
     def _teach(self, inputs: Tensor, data_samples: Sequence[Any]) -> dict[str, Tensor]:
         self._lesson = lesson = self.distiller.lesson(inputs, data_samples, self._factor)
@@ -227,6 +260,17 @@ class MTKDHook(Hook):
             kind = self.monitor.kinds[0]
             for name in self.monitor.teachers:
                 runner.message_hub.update_scalar(f'train/w_{name}', means[f'weight_{kind}/{name}/mean'])
+
+
+def _validation_is_due(runner: Runner) -> bool:
+    """Whether the training loop validates where it stands, as it does right after the checkpoint of an interval."""
+    loop = runner.train_loop
+    if runner.val_loop is None:
+        return False
+    loop._decide_current_val_interval()
+    by_epoch = isinstance(loop, EpochBasedTrainLoop)
+    done, last = (loop.epoch, loop.max_epochs) if by_epoch else (loop.iter, loop.max_iters)
+    return done >= loop.val_begin and (done % loop.val_interval == 0 or done == last)
 
 
 def schedule(now: float, begin: float, end: float | None, warmup: float) -> float:

@@ -29,7 +29,7 @@ class TeacherEncoder(nn.Module):
         self.layout = layout
         self.encode = nn.Sequential(nn.Linear(features, width), nn.Tanh(), nn.Linear(width, width), nn.Tanh())
         self.score = nn.Sequential(nn.Linear(2 * width, width), nn.Tanh(), nn.Linear(width, layout.per_teacher))
-        self.strength = nn.Linear(width, layout.shared)
+        self.strength = nn.Linear(width, layout.shared) if layout.shared else None
         self.latent_dim_pi = layout.width
         self.latent_dim_vf = width
 
@@ -50,6 +50,8 @@ class TeacherEncoder(nn.Module):
         pooled = codes.mean(dim=1)
         beside = torch.cat([codes, pooled.unsqueeze(1).expand_as(codes)], dim=2)
         scores = self.score(beside).transpose(1, 2).flatten(1)
+        if self.strength is None:
+            return scores, pooled
         return torch.cat([scores, self.strength(pooled)], dim=1), pooled
 
 
