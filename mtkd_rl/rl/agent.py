@@ -24,7 +24,7 @@ from mtkd_rl.rng import isolated, random_state, set_random_state
 
 
 class Sampled(NamedTuple):
-    """An action with what PPO has to remember of it: ``(B, width)``, ``(B,)``, ``(B,)``."""
+    """A sampled action with what PPO has to remember of it: ``(B, width)``, ``(B,)``, ``(B,)``."""
 
     action: Tensor
     value: Tensor
@@ -59,7 +59,7 @@ class Agent:
         rollout: Samples of one PPO update.
         seed: Of the first parameters and of the exploration noise.
         device: Where the policy runs; the student's, so that no step waits for a copy.
-        **ppo: Further arguments of SB3's PPO, such as ``learning_rate``, ``n_epochs``, ``batch_size``, ``ent_coef``.
+        **ppo: Further arguments of SB3's PPO, of ``OPTIONS``.
     """
 
     def __init__(
@@ -104,31 +104,28 @@ class Agent:
         self._memory: list[tuple[Tensor, Sampled, Tensor]] = []
 
     @torch.no_grad()
-    def act(self, observation: Tensor, explore: bool = True, noise: Tensor | None = None) -> Sampled:
+    def act(self, observation: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Sampled]:
         """Actions for a batch of samples.
 
         The noise of a sample depends on its place in the global batch, so that several processes explore as one would.
 
         Args:
             observation: ``(B, observation_width)``.
-            explore: Sample the action; otherwise its mean.
             noise: Standard normal ``(B, width)``; drawn when not given.
 
         Returns:
-            Actions (not clipped), values and log-probabilities.
+            The policy's mean action, ``(B, width)``, and a sampled one; neither is clipped.
         """
         policy = self.ppo.policy
         policy.set_training_mode(False)
         distribution: Any = policy.get_distribution(observation).distribution
-        action = distribution.mean
-        if explore:
-            if noise is None:
-                rows = len(observation)
-                shape = (get_world_size() * rows, self.layout.width)
-                noise = torch.randn(shape, generator=self.noise, device=self.device)[get_rank() * rows :][:rows]
-            action = action + distribution.stddev * noise
+        if noise is None:
+            rows = len(observation)
+            shape = (get_world_size() * rows, self.layout.width)
+            noise = torch.randn(shape, generator=self.noise, device=self.device)[get_rank() * rows :][:rows]
+        action = distribution.mean + distribution.stddev * noise
         value = policy.predict_values(observation).flatten()
-        return Sampled(action, value, distribution.log_prob(action).sum(dim=1))
+        return distribution.mean, Sampled(action, value, distribution.log_prob(action).sum(dim=1))
 
     def remember(self, observation: Tensor, sampled: Sampled, reward: Tensor) -> None:
         """Keeps a batch of decisions and their rewards, on the device, until the rollout is full."""
@@ -239,6 +236,22 @@ DEFAULTS: dict[str, Any] = {
     'batch_size': 256,
     'log_std_init': -0.7,
 }
+OPTIONS = (
+    'learning_rate',
+    'batch_size',
+    'n_epochs',
+    'clip_range',
+    'clip_range_vf',
+    'normalize_advantage',
+    'ent_coef',
+    'vf_coef',
+    'max_grad_norm',
+    'target_kl',
+    'log_std_init',
+    'policy_kwargs',
+)
+"""What a config may set of SB3's PPO; the rest follows from every sample being an episode of one step."""
+
 DIAGNOSTICS = (
     'approx_kl',
     'clip_fraction',
@@ -259,7 +272,7 @@ def read_policy(path: str) -> dict[str, Any]:
     from mtkd_rl.teachers.checkpoint import read_checkpoint
 
     saved: Any = read_checkpoint(path)
-    for key in ('mtkd_rl', 'strategy', 'agent', 'policy'):
+    for key in ('mtkd_rl', 'distiller', 'strategy', 'agent', 'policy'):
         saved = saved.get(key, saved) if isinstance(saved, dict) else saved
     if not isinstance(saved, dict) or 'parameters' not in saved:
         raise MTKDError(

@@ -1,5 +1,6 @@
 """Weights from the PPO agent."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,11 @@ from torch import Tensor
 from mtkd_rl.errors import MTKDError, candidates
 from mtkd_rl.registry import REWARDS, STRATEGIES, build
 from mtkd_rl.rl.action import ActionLayout
-from mtkd_rl.rl.agent import Agent, Sampled, read_policy, write_policy
+from mtkd_rl.rl.agent import OPTIONS, Agent, Sampled, read_policy, write_policy
 from mtkd_rl.rl.reward import Reward
 from mtkd_rl.rl.state import ENCODINGS
 from mtkd_rl.types import Decision, Feedback, State
-from mtkd_rl.weighting.base import Setting
+from mtkd_rl.weighting.base import Setting, leave_out
 
 
 @STRATEGIES.register_module()
@@ -21,6 +22,9 @@ class PPOWeighting:
 
     Three things apart, as in stable-baselines3: ``decide`` acts, ``learn`` puts the batch and its reward into the
     rollout, and once the rollout is full one PPO update is made.
+
+    The student is taught by the policy's mean action, and exploration is only scored: a reward is a function of the
+    batch and of any weights, used or not, so the agent learns from a sampled action without the student suffering it.
 
     Args:
         observation: ``compact`` (a few scalars a teacher, an encoder shared by all teachers, carries over to other
@@ -32,10 +36,10 @@ class PPOWeighting:
         scale: Scores in [-1, 1] are multiplied by it before the softmax over teachers.
         rollout: Samples of one PPO update.
         seed: Of the agent; the run's when not given.
-        **ppo: Further arguments of stable-baselines3's PPO.
+        **ppo: Further arguments of stable-baselines3's PPO, of ``mtkd_rl.rl.agent.OPTIONS``.
 
     Raises:
-        MTKDError: An unknown observation; frozen without an agent.
+        MTKDError: An unknown observation or option; frozen without an agent.
     """
 
     def __init__(
@@ -50,6 +54,10 @@ class PPOWeighting:
         seed: int | None = None,
         **ppo: Any,
     ) -> None:
+        for name in ppo:
+            if name not in OPTIONS:
+                known = [*list(inspect.signature(PPOWeighting).parameters)[:-1], *OPTIONS]
+                raise MTKDError(f'PPOWeighting: there is no option {name!r}; did you mean: {candidates(name, known)}')
         if observation not in ENCODINGS:
             raise MTKDError(
                 f'PPOWeighting: no observation {observation!r}; there are: {candidates(observation, ENCODINGS)}'
@@ -86,9 +94,9 @@ class PPOWeighting:
         observation = ENCODINGS[self.observation](state).flatten(1)
         if self.agent is None:
             self.agent = self._create(observation.shape[1])
-        sampled = self.agent.act(observation, explore=not self.frozen)
+        mean, sampled = self.agent.act(observation)
         self._pending = (observation, sampled)
-        return self.agent.layout.decide(sampled.action)
+        return self.agent.layout.decide(mean)
 
     def learn(self, feedback: Feedback) -> dict[str, Tensor | float]:
         """Puts the batch into the rollout, and updates the agent when that is full."""
@@ -96,7 +104,8 @@ class PPOWeighting:
             return {}
         observation, sampled = self._pending
         self._pending = None
-        reward = self.reward(feedback)
+        explored = leave_out(self.agent.layout.decide(sampled.action), feedback.state.present)
+        reward = self.reward(feedback._replace(decision=explored))
         self.agent.remember(observation, sampled, reward)
         said: dict[str, Tensor | float] = {
             'reward/mean': reward.mean(),
