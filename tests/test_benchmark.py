@@ -1,0 +1,359 @@
+"""The benchmark tool, the parts behind it, and the made pictures that it runs on."""
+
+import json
+import pickle
+import shlex
+import subprocess
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from itertools import count
+from multiprocessing import Pipe
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mtkd_rl import benchmark
+from mtkd_rl.benchmark import Options, Ready, Turn
+from mtkd_rl.datasets import MadeClassification
+from mtkd_rl.errors import MTKDError
+from mtkd_rl.hook import MTKDHook
+
+ROOT = Path(__file__).parents[1]
+DIGITS = ROOT / 'configs/digits/mtkd_rl_tiny_digits.py'
+MIXUP = ROOT / 'configs/imagenet/mtkd_rl_resnet18_mixup_cutmix_imagenet.py'
+NAMES = count()
+
+
+def load_tool() -> Any:
+    spec = spec_from_file_location('tool_benchmark', ROOT / 'tools/benchmark.py')
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+tool = load_tool()
+
+
+# --- made pictures
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    n=st.integers(1, 9),
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    classes=st.integers(1, 20),
+    channels=st.sampled_from([1, 3]),
+    seed=st.integers(0, 2**31),
+    data=st.data(),
+)
+def test_made_pictures_are_those_of_their_number(
+    n: int, height: int, width: int, classes: int, channels: int, seed: int, data: st.DataObject
+) -> None:
+    idx = data.draw(st.integers(0, n - 1))
+    made, again = (MadeClassification(n, (height, width), classes, channels, seed) for _ in range(2))
+    list(again)  # whatever was asked for before
+    sample, other = made[idx], again[idx]
+    assert len(made) == n
+    assert sample['inputs'].shape == (channels, height, width)
+    assert sample['inputs'].dtype == torch.uint8
+    assert torch.equal(sample['inputs'], other['inputs'])
+    assert sample['data_samples'].gt_label == other['data_samples'].gt_label
+    assert 0 <= int(sample['data_samples'].gt_label) < classes
+
+
+def test_made_pictures_are_noise() -> None:
+    made = MadeClassification(400, 16, 10)
+    pictures = torch.stack([sample['inputs'] for sample in made]).double()
+    labels = torch.cat([sample['data_samples'].gt_label for sample in made])
+    assert pictures.shape == (400, 3, 16, 16)
+    # a uniform integer in 0..255 has mean 127.5 and standard deviation 73.9; 307,200 of them
+    assert pictures.mean() == pytest.approx(127.5, abs=0.7)
+    assert pictures.std() == pytest.approx(73.9, abs=0.7)
+    assert len(pictures.flatten(1).unique(dim=0)) == 400
+    assert torch.bincount(labels, minlength=10).min() > 15
+    other = MadeClassification(400, 16, 10, seed=1)
+    assert not torch.equal(made[0]['inputs'], other[0]['inputs'])
+
+
+def test_made_pictures_survive_the_way_to_a_loaders_worker() -> None:
+    made = MadeClassification(5, 4, 3)
+    assert torch.equal(pickle.loads(pickle.dumps(made))[3]['inputs'], made[3]['inputs'])
+
+
+def test_made_pictures_go_through_a_pipeline() -> None:
+    crop = [{'type': 'CenterCrop', 'crop_size': 4}, {'type': 'PackInputs'}]
+    cropped, whole = MadeClassification(1, 8, 2, pipeline=crop), MadeClassification(1, 8, 2)
+    assert torch.equal(cropped[0]['inputs'], whole[0]['inputs'][:, 2:6, 2:6])
+
+
+@pytest.mark.parametrize('wrong', [{'n': 0}, {'size': 0}, {'num_classes': 0}, {'channels': 0}, {'seed': -1}])
+def test_made_pictures_refuse_what_cannot_be_made(wrong: dict[str, int]) -> None:
+    with pytest.raises(MTKDError, match=next(iter(wrong))):
+        MadeClassification(**{'n': 1, 'size': 1, 'num_classes': 1, **wrong})
+
+
+# --- configs of the variants
+
+
+class Watch(Hook):
+    """Keeps what the Runner ends with."""
+
+    seen: list[Runner] = []
+
+    def after_train(self, runner: Runner) -> None:
+        self.seen.append(runner)
+
+
+def config(**entry: Any) -> Config:
+    """The digits' config, with other settings of its ``MTKDHook``, and another hook."""
+    cfg = Config.fromfile(DIGITS)
+    cfg.custom_hooks[0].update(entry)
+    cfg.custom_hooks.append({'type': Watch})
+    return cfg
+
+
+@pytest.mark.parametrize('name', benchmark.VARIANTS)
+def test_a_variant_differs_in_its_hook_alone(name: str) -> None:
+    cfg = config(strategy={'type': 'PPOWeighting', 'rollout': 77}, begin=5, warmup=3, temperature=2.0)
+    before = cfg.to_dict()
+    changed = benchmark.variant(cfg, name)
+    assert cfg.to_dict() == before
+    for key in ('model', 'optim_wrapper', 'param_scheduler', 'train_dataloader', 'data_preprocessor'):
+        assert changed[key] == cfg[key]
+    assert changed.custom_hooks[-1] == {'type': Watch}
+    assert changed.default_hooks == {**cfg.default_hooks, 'checkpoint': None}
+    entries = [hook for hook in changed.custom_hooks if hook['type'] == 'mtkd_rl.MTKDHook']
+    assert len(entries) == (name != 'plain')
+    for entry in entries:
+        expected = {'ppo': {'type': 'PPOWeighting', 'rollout': 77}}.get(name, {'type': 'AverageWeighting'})
+        assert entry['strategy'] == expected
+        assert (entry['begin'], entry['end'], entry['warmup'], entry['temperature']) == (0, None, 0, 2.0)
+        assert set(entry['teachers']) == {'strong', 'half', 'weak'}
+
+
+def test_the_agent_of_a_config_without_one_has_its_defaults() -> None:
+    fixed = {'type': 'FixedWeighting', 'weights': {'strong': 1.0}}
+    assert benchmark.variant(config(strategy=fixed), 'ppo').custom_hooks[0]['strategy'] == {'type': 'PPOWeighting'}
+
+
+def test_no_teacher_needs_a_file() -> None:
+    teachers = {
+        'lab': {'config': 'x.py', 'checkpoint': 'x.pth'},
+        'tv': {'type': 'Torchvision', 'model': 'resnet18', 'weights': 'DEFAULT'},
+        'tm': {'type': 'Timm', 'model': 'resnet18', 'pretrained': True},
+        'mine': {'type': 'Callable', 'build': 'a.b', 'temperature': 2.0},
+    }
+    expected = {
+        'lab': {'config': 'x.py', 'checkpoint': 'random'},
+        'tv': {'type': 'Torchvision', 'model': 'resnet18', 'weights': None, 'checkpoint': 'random'},
+        'tm': {'type': 'Timm', 'model': 'resnet18', 'pretrained': False, 'checkpoint': 'random'},
+        'mine': {'type': 'Callable', 'build': 'a.b', 'temperature': 2.0, 'checkpoint': 'random'},
+    }
+    assert benchmark.untrained(teachers) == expected
+    listed = benchmark.untrained([{'name': name, **entry} for name, entry in teachers.items()])
+    assert listed == [{'name': name, **entry} for name, entry in expected.items()]
+
+
+def test_a_cycle_fills_the_rollout() -> None:
+    assert benchmark.cycle({}, 64) == 16  # 1,024 samples, as PPOWeighting has it
+    assert benchmark.cycle({'strategy': {'type': 'PPOWeighting', 'rollout': 100}}, 64) == 2
+    assert benchmark.cycle({'strategy': {'type': 'AverageWeighting'}}, 2000) == 1
+
+
+def test_the_size_of_a_picture() -> None:
+    size = benchmark.picture_size
+    crops = [{'type': 'Resize', 'scale': 40}, {'type': 'RandomCrop', 'crop_size': (24, 32)}, {'type': 'PackInputs'}]
+    assert size({'pipeline': crops}) == (24, 32)
+    assert size({'type': 'RepeatDataset', 'dataset': {'pipeline': crops[:1]}}) == (40, 40)
+    assert size({'pipeline': [*crops, {'type': 'RandomResize', 'scale': (0.5, 2.0)}]}) == (24, 32)
+    assert size(Config.fromfile(MIXUP).train_dataloader.dataset) == (224, 224)
+    assert size({'type': 'mtkd_rl.Digits', 'pipeline': [{'type': 'mmpretrain.PackInputs'}]}) == (8, 8)
+    with pytest.raises(MTKDError, match='no-such-folder'):
+        size({'type': 'mtkd_rl.NpzClassification', 'ann_file': 'x.npz', 'data_root': 'no-such-folder'})
+
+
+# --- measuring
+
+
+def test_the_summary_by_hand() -> None:
+    seconds = {'plain': (1, 2, 4), 'teachers': (3, 3, 3), 'average': (4, 6, 8), 'ppo': (4.4, 9, 8.4)}
+    memory = {'plain': (5, 10, 10), 'teachers': (2, 2, 2), 'average': (20, 20, 20), 'ppo': (20, 21, 21)}
+    turns = {name: [Turn(s, m * 2**20) for s, m in zip(seconds[name], memory[name], strict=True)] for name in seconds}
+    said = benchmark.summarise(turns, iterations=10)
+    assert {name: each['ms'] for name, each in said['variants'].items()} == {
+        'plain': 200,
+        'teachers': 300,
+        'average': 600,
+        'ppo': 840,
+    }
+    assert said['variants']['ppo']['memory_mib'] == 21
+    # medians of (4, 3, 2), (1.1, 1.5, 1.05) and (3/4, 1/2, 3/8): not ratios of the medians
+    assert said['ratios'] == {
+        'average/plain': 3,
+        'ppo/average': 1.1,
+        'teachers/average': 0.5,
+        'average/plain memory': 2,
+        'ppo/average memory': 1.05,
+        'teachers/average memory': 0.1,
+    }
+
+
+def test_the_peak_of_resident_memory() -> None:
+    cpu = torch.device('cpu')
+    start = benchmark.start_memory(cpu)
+    torch.ones(64 * 2**20 // 4)
+    peak = benchmark.peak_memory(cpu) - start
+    assert 60 * 2**20 < peak < 90 * 2**20
+    assert benchmark.peak_memory(cpu) - benchmark.start_memory(cpu) > 60 * 2**20
+    assert benchmark.peak_memory(cpu) - start < 30 * 2**20  # the peak before the second start is forgotten
+
+
+def take_turns(name: str, work_dir: Path, rounds: int, **entry: Any) -> tuple[list[Any], Runner]:
+    """Runs a variant in this process; its parent has said beforehand what it wants."""
+    Watch.seen.clear()
+    parent, worker = Pipe()
+    for go in [True] * rounds + [False]:
+        parent.send(go)
+    cfg = benchmark.variant(config(**entry), name)
+    cfg.work_dir, cfg.experiment_name = str(work_dir), f'test_benchmark_{next(NAMES)}'
+    cfg.train_dataloader.setdefault('collate_fn', {'type': 'default_collate'})
+    benchmark.take_turns(worker, name, cfg, Options(torch.get_num_threads(), 50, 2))
+    heard = [parent.recv() for _ in range(1 + rounds)]
+    assert not parent.poll()
+    return heard, Watch.seen.pop()
+
+
+def hook_of(runner: Runner) -> MTKDHook:
+    return next(hook for hook in runner.hooks if isinstance(hook, MTKDHook))
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob('*.pth') if path.name != 'agent.pth']
+
+
+def test_the_agent_is_measured_over_whole_cycles(tmp_path: Path) -> None:
+    heard, runner = take_turns('ppo', tmp_path, 3, strategy={'type': 'PPOWeighting', 'rollout': 100, 'n_epochs': 2})
+    assert heard[0] == Ready('cpu', 'peak resident size of the process', torch.get_num_threads())
+    assert all(turn.seconds > 0 and turn.memory >= 0 for turn in heard[1:])
+    assert runner.iter == benchmark.WARMUP + 3 * 2
+    agent = hook_of(runner).strategy.agent
+    # 150 samples of warm-up make one update, and each round one of its own; SB3 counts epochs
+    assert agent.ppo._n_updates == 2 * (1 + 3)
+    assert all(torch.isfinite(parameter).all() for parameter in runner.model.parameters())
+    assert not checkpoints(tmp_path)
+
+
+def test_the_plain_student_has_no_trace_of_teachers(tmp_path: Path) -> None:
+    heard, runner = take_turns('plain', tmp_path, 1)
+    assert len(heard) == 2
+    assert runner.iter == benchmark.WARMUP + 2
+    assert not [hook for hook in runner.hooks if isinstance(hook, MTKDHook)]
+    assert not checkpoints(tmp_path)
+
+
+def test_the_teachers_alone_leave_the_student_as_it_was(tmp_path: Path) -> None:
+    asked = []
+
+    class Count(Hook):
+        def before_train(self, runner: Runner) -> None:
+            self.start = [parameter.clone() for parameter in runner.model.parameters()]
+            hook = next(hook for hook in runner.hooks if isinstance(hook, MTKDHook))
+            for teacher in hook.pool:
+                teacher.model.register_forward_hook(lambda *_, name=teacher.name: asked.append(name))
+
+        def after_train(self, runner: Runner) -> None:
+            assert all(torch.equal(a, b) for a, b in zip(self.start, runner.model.parameters(), strict=True))
+
+    cfg = config()
+    cfg.custom_hooks.append({'type': Count, 'priority': 'LOWEST'})
+    parent, worker = Pipe()
+    for go in (True, False):
+        parent.send(go)
+    cfg = benchmark.variant(cfg, 'teachers')
+    cfg.work_dir, cfg.experiment_name = str(tmp_path), f'test_benchmark_{next(NAMES)}'
+    benchmark.take_turns(worker, 'teachers', cfg, Options(torch.get_num_threads(), 7, 2))
+    assert sorted(set(asked)) == ['half', 'strong', 'weak']
+    assert all(asked.count(name) == benchmark.WARMUP + 2 for name in set(asked))
+    assert Watch.seen.pop().iter == 0
+
+
+# --- the tool
+
+
+def test_the_tool_wants_a_hook(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tool.main(['step', str(ROOT / 'configs/digits/students/tiny_digits.py')]) == 1
+    assert capsys.readouterr().err.strip().startswith('error: the config has no MTKDHook')
+
+
+def test_the_tool_checks_the_file_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / 'file').touch()
+    assert tool.main(['step', str(DIGITS), '--json', str(tmp_path / 'file/report.json')]) == 1
+    assert capsys.readouterr().err.startswith('error: --json ')
+
+
+@pytest.mark.parametrize('flag', ['--rounds', '--threads', '--batch-size'])
+def test_the_tool_counts_from_one(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match='2'):
+        tool.main(['step', str(DIGITS), flag, '0'])
+    assert f'argument {flag}' in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_tool_measures_four_variants(tmp_path: Path) -> None:
+    file = tmp_path / 'deep/report.json'
+    command = [sys.executable, str(ROOT / 'tools/benchmark.py'), 'step', str(DIGITS), '--rounds', '1', '--threads', '1']
+    options = ['--batch-size', '10', '--json', str(file), '--cfg-options', 'custom_hooks.0.strategy.type=PPOWeighting']
+    done = subprocess.run(
+        [*command, *options, 'custom_hooks.0.strategy.rollout=30'],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    report = json.loads(file.read_text())
+    assert list(report['variants']) == ['plain', 'teachers', 'average', 'ppo']
+    assert {'average/plain', 'ppo/average', 'ppo/average memory'} <= report['ratios'].keys()
+    times = {name: said['ms'] for name, said in report['variants'].items()}
+    assert report['ratios']['ppo/average'] == pytest.approx(times['ppo'] / times['average'], rel=0.01)
+    assert {key: report[key] for key in ('rounds', 'iterations', 'batch_size', 'threads', 'torch')} == {
+        'rounds': 1,
+        'iterations': 3,
+        'batch_size': 10,
+        'threads': 1,
+        'torch': torch.__version__,
+    }
+    for word in (*report['variants'], 'ppo/average memory', 'are made', 'round 1 of 1'):
+        assert word in done.stdout + done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['deep'], 'nothing is left behind'
+
+
+@pytest.mark.slow
+def test_what_goes_wrong_in_a_worker_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    options = ['--cfg-options', 'custom_hooks.0.student_layer=nowhere']
+    assert tool.main(['step', str(DIGITS), '--rounds', '1', *options]) == 1
+    *progress, last = capfd.readouterr().err.strip().splitlines()
+    assert last.startswith("error: teachers: student: there is no layer 'nowhere'")
+    assert not [line for line in progress if 'Traceback' in line]
+
+
+@pytest.mark.slow
+def test_the_command_that_shows_the_mixup_config_run(tmp_path: Path) -> None:
+    header = MIXUP.read_text().split('\n_base_', maxsplit=1)[0].replace('\n#', '\n')
+    _, command = header.split('python tools/train.py configs/imagenet/', maxsplit=2)[1:]
+    _, *arguments = shlex.split(command.replace('\\\n', ' '))
+    done = subprocess.run(
+        [sys.executable, str(ROOT / 'tools/train.py'), str(MIXUP), '--work-dir', str(tmp_path), *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert '[1][2/2]' in done.stdout
+    assert 'loss_kd_logit' in done.stdout
+    assert (tmp_path / 'epoch_1.pth').is_file()
