@@ -31,7 +31,8 @@ def classifier(widths: Sequence[int] = (4, 8), classes: int = 10, dropout: float
 
 def teacher(widths: Sequence[int], **more: Any) -> dict[str, Any]:
     """An entry of the hook's ``teachers``."""
-    return dict(config=classifier(widths), checkpoint='random') | more
+    model = classifier(widths, data_preprocessor=dict(mean=[78.0], std=[96.0]))
+    return dict(config=model, checkpoint='random') | more
 
 
 def two_teachers() -> dict[str, Any]:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from mtkd_rl.losses.functional import kd, kl_divergence
 from mtkd_rl.rl.credit import CreditAssigner
+from mtkd_rl.rl.state import compact
 from mtkd_rl.types import Feedback, Knowledge, Outputs, State
 from mtkd_rl.weighting import PPOWeighting
 from mtkd_rl.weighting.base import Setting
@@ -69,7 +70,8 @@ def train(
 
             def __call__(self, feedback: Feedback) -> Tensor:
                 reward = honest(feedback)
-                return reward[torch.randperm(len(reward), generator=rng)]
+                # to any sample but its own: with a plain permutation one reward a batch stays where it was
+                return reward.roll(int(torch.randint(1, len(reward), (), generator=rng)))
 
         strategy.reward = Shuffled()
     credit = CreditAssigner()
@@ -81,13 +83,24 @@ def train(
     return strategy, rng
 
 
-def judge(strategy: PPOWeighting, right: Right, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-    """How the agent decides on 2,000 new samples, exploring as it does in training.
+def judge(strategy: PPOWeighting, right: Right, rng: torch.Generator, explore: bool) -> tuple[Tensor, Tensor]:
+    """How the agent decides on 2,000 new samples.
+
+    Args:
+        strategy: What has learnt.
+        right: Who is right.
+        rng: Of the samples.
+        explore: Look at sampled actions, so that a lead within the noise is none; else at what teaches the student.
 
     Returns:
         Mean weight of each teacher, ``(3,)``, and the share of samples on which the leading teacher is the right one.
     """
     state, _, _, _, knows = batch(right, rng, 2000)
-    weights = strategy.decide(state).logit
+    if explore:
+        assert strategy.agent is not None
+        _, sampled = strategy.agent.act(compact(state).flatten(1))
+        weights = strategy.agent.layout.decide(sampled.action).logit
+    else:
+        weights = strategy.decide(state).logit
     leads = knows.gather(1, weights.argmax(dim=1, keepdim=True))
     return weights.mean(dim=0), leads.float().mean()
