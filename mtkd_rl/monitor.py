@@ -30,7 +30,7 @@ class Monitor:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
         self._totals: dict[str, float] = {}
-        self._shown = 0
+        self._shown: dict[str, int] = {}
 
     @torch.no_grad()
     def watch(self, feedback: Feedback, told: Mapping[str, Tensor | float], groups: Tensor, n_groups: int) -> None:
@@ -70,8 +70,8 @@ class Monitor:
         for name, count in absent.items():
             self.left_out[name] += count
         for name, mean in means.items():
-            self._totals[name] = self._totals.get(name, 0.0) + mean
-        self._shown += 1
+            self._totals[name] = self._totals.get(name, 0.0) + mean * self._counts[name]
+            self._shown[name] = self._shown.get(name, 0) + self._counts[name]
         self._sums, self._counts, self._absent = {}, {}, None
         return means, absent
 
@@ -83,7 +83,7 @@ class Monitor:
             leads = [[round(x, 4) for x in row] for row in share.tolist()]
         return {
             'teachers': list(self.teachers),
-            'mean': {name: round(total / self._shown, 6) for name, total in self._totals.items()},
+            'mean': {name: round(total / self._shown[name], 6) for name, total in self._totals.items()},
             'left_out': self.left_out,
             'leads': leads,
         }

@@ -19,8 +19,7 @@ def plot_weights(work_dir: Path, path: Path, kind: str = 'logit', classes: Seque
     """Draws the teachers' weights of a run of ``MTKDHook``.
 
     Left: each teacher's mean weight over training, with a band of one standard deviation over the samples. Right: on
-        how large
-    a share of each class's samples a teacher had the largest weight, lately.
+    how large a share of each class's samples a teacher had the largest weight, lately.
 
     Args:
         work_dir: The run's work dir.

@@ -14,7 +14,7 @@ from mtkd_rl import tooling
 
 def parse(argv: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(description='Evaluate a checkpoint with an OpenMMLab config. No teacher is loaded.')
-    parser.add_argument('config', metavar='CONFIG', help='a path, or package::path such as mtkd_rl::digits/mtkd.py')
+    parser.add_argument('config', metavar='CONFIG', help='a path, or package::path such as mmpretrain::resnet/NAME.py')
     parser.add_argument('checkpoint', metavar='CHECKPOINT', help='a file that training saved')
     parser.add_argument('--out', metavar='FILE', help='save the metrics to a .json or the predictions to a .pkl file')
     args = tooling.parse_arguments(parser, argv)

@@ -14,7 +14,7 @@ from mtkd_rl.errors import MTKDError
 
 def parse(argv: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(description='Train the model of an OpenMMLab config.')
-    parser.add_argument('config', metavar='CONFIG', help='a path, or package::path such as mtkd_rl::digits/mtkd.py')
+    parser.add_argument('config', metavar='CONFIG', help='a path, or package::path such as mmpretrain::resnet/NAME.py')
     parser.add_argument(
         '--resume',
         nargs='?',

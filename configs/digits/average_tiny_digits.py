@@ -6,5 +6,5 @@
 _base_ = ['students/tiny_digits.py', '_base_/teachers.py']
 
 custom_hooks = [
-    dict(type='mtkd_rl.MTKDHook', teachers={{_base_.teachers}}, strategy=dict(type='AverageWeighting'))
+    dict(type='mtkd_rl.MTKDHook', teachers={{_base_.teachers}}, strategy=dict(type='AverageWeighting'), warmup=25)
 ]

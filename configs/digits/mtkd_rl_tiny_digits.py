@@ -5,4 +5,13 @@
 # Result: not yet run here
 _base_ = ['students/tiny_digits.py', '_base_/teachers.py']
 
-custom_hooks = [dict(type='mtkd_rl.MTKDHook', teachers={{_base_.teachers}})]
+# There are only 15,000 decisions in all: rollouts are short, and the agent learns while the teachers do not count for
+# much yet.
+custom_hooks = [
+    dict(
+        type='mtkd_rl.MTKDHook',
+        teachers={{_base_.teachers}},
+        strategy=dict(type='PPOWeighting', rollout=512),
+        warmup=25,
+    )
+]

@@ -10,5 +10,6 @@ custom_hooks = [
         type='mtkd_rl.MTKDHook',
         teachers=dict(strong={{_base_.teachers.strong}}),
         strategy=dict(type='AverageWeighting'),
+        warmup=25,
     )
 ]

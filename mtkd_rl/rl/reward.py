@@ -40,14 +40,35 @@ def credit_reward(weights: Tensor, scores: Tensor, present: Tensor) -> Tensor:
     return (weights * scores).sum(dim=1) - scores.sum(dim=1) / here.sum().clamp(min=1.0)
 
 
+def strength_reward(strength: Tensor, weights: Tensor, values: Tensor, present: Tensor) -> Tensor:
+    """The value of a strength other than 1: ``r_i = (s_i - 1) sum_m w_im v_im``.
+
+    Unlike between teachers, what is common to all of them does not cancel here: where following them helps at all, more
+    of it is better, and where it harms, less.
+
+    Args:
+        strength: ``(B,)``.
+        weights: On the simplex, ``(B, M)``.
+        values: Signed value of following each teacher, ``(B, M)``; brought to a mean square of 1 over what is present.
+        present: Bool ``(M,)``.
+
+    Returns:
+        ``(B,)``; 0 at strength 1.
+    """
+    values = torch.where(present, values, 0.0)
+    scale = (values.square().mean() * len(present) / present.sum().clamp(min=1)).sqrt()
+    return (strength - 1) * (weights * values).sum(dim=1) / (scale + 1e-12)
+
+
 @REWARDS.register_module()
 class CreditReward:
     """The default: how much better the decision was than equal weights, by first-order effects on the student.
 
     A teacher's score on a sample is the sum of two terms, each standardised over the teachers of the sample:
     ``alignment``, the cosine of the task's and the teacher's gradients, and ``effect``, the first-order decrease of
-    the loss on other samples (``mtkd_rl.rl.credit``). Features have the first term only. The rewards of logit and
-    feature weights are averaged.
+    the loss on other samples (``mtkd_rl.rl.credit``). Features have the first term only. Where the
+    agent decides the strength too, ``strength_reward`` is added, on the effect where there is one. The rewards of
+    logits and features are averaged.
 
     Args:
         alignment: Factor of the first term.
@@ -64,10 +85,11 @@ class CreditReward:
         """The reward of every sample, float32 ``(B,)``."""
         present = feedback.state.present
         weights = {'logit': feedback.decision.logit, 'feature': feedback.decision.feature}
-        rewards = [
-            credit_reward(weights[kind], self.scores(credit, present), present)
-            for kind, credit in feedback.credit.items()
-        ]
+        rewards = []
+        for kind, credit in feedback.credit.items():
+            values = credit.alignment if credit.effect is None else credit.effect
+            by_strength = strength_reward(feedback.decision.strength, weights[kind], values, present)
+            rewards.append(credit_reward(weights[kind], self.scores(credit, present), present) + by_strength)
         return torch.stack(rewards).mean(dim=0)
 
     def scores(self, credit: Credit, present: Tensor) -> Tensor:

@@ -6,4 +6,3 @@
 _base_ = '../_base_/digits.py'
 
 model = dict(backbone=dict(stem_channels=16, base_channels=16), head=dict(in_channels=32))
-
