@@ -18,6 +18,7 @@ from mmengine.optim import OptimWrapper
 from mmengine.runner import Runner
 
 from mtkd_rl.distiller import Distiller, Observed
+from mtkd_rl.errors import MTKDError
 from mtkd_rl.rl.action import ActionLayout
 from mtkd_rl.rl.reward import CreditReward
 from mtkd_rl.rl.state import FEATURES, compact
@@ -52,11 +53,19 @@ class DistillationEnv(gymnasium.Env):
         optim_wrapper: The student's optimizer.
         data: The training data.
         batches: Batches an episode.
+
+    Raises:
+        MTKDError: The distiller's strategy wants no credit.
     """
 
     metadata = {'render_modes': []}
 
     def __init__(self, distiller: Distiller, optim_wrapper: OptimWrapper, data: Data, batches: int = 16) -> None:
+        if not distiller.strategy.wants_credit:
+            raise MTKDError(
+                "DistillationEnv: its reward compares the teachers' credit, which the hook's strategy does not ask "
+                'for; use PPOWeighting with its default reward'
+            )
         self.distiller = distiller
         self.student: Any = distiller.student
         self.optim_wrapper = optim_wrapper
@@ -90,12 +99,21 @@ class DistillationEnv(gymnasium.Env):
         Args:
             config: A path, or a loaded config.
             batches: Batches an episode.
+
+        Raises:
+            MTKDError: The config has no ``MTKDHook``, or something in it is wrong.
         """
         from mtkd_rl.hook import MTKDHook
 
         cfg = Config.fromfile(config) if isinstance(config, str) else config
         runner = Runner.from_cfg(cfg)
-        hook = next(hook for hook in runner.hooks if isinstance(hook, MTKDHook))
+        hooks = [hook for hook in runner.hooks if isinstance(hook, MTKDHook)]
+        if not hooks:
+            raise MTKDError('DistillationEnv: the config has no MTKDHook; add one to its custom_hooks')
+        runner._init_model_weights()
+        if cfg.get('load_from'):
+            runner.load_checkpoint(cfg.load_from)
+        hook = hooks[0]
         hook.before_train(runner)
         loader = runner.build_dataloader(cfg.train_dataloader, seed=runner.seed)
         return cls(
