@@ -114,7 +114,7 @@ def summarise(accuracies: dict[str, list[float]]) -> list[dict[str, Any]]:
 
 def table(rows: Sequence[dict[str, Any]], seeds: int) -> Table:
     """The rows, for the terminal."""
-    shown = Table(title=f'Top-1 accuracy on 797 digits, % (students: mean and standard deviation of {seeds} seeds)')
+    shown = Table(title='Top-1 accuracy on 797 digits, %', caption=f'students: mean and sd of {seeds} seeds')
     shown.add_column('')
     shown.add_column('top-1', justify='right')
     shown.add_column('sd', justify='right')
