@@ -38,6 +38,7 @@ class Taps:
 
     def __init__(self, model: nn.Module, taps: Mapping[str, Tap], owner: str) -> None:
         self.owner = owner
+        self._roles = tuple(taps)
         self._records: dict[str, Any] = {}
         self._listening = False
         modules = dict(model.named_modules())
@@ -70,14 +71,14 @@ class Taps:
 
     def start(self) -> None:
         """Begins to record; what was recorded before is dropped."""
-        self._records = {}
+        self._records = dict.fromkeys(self._roles)
         self._listening = True
 
     def take(self) -> dict[str, Any]:
         """Stops recording and hands the records over, so that no tensor outlives its iteration.
 
         Returns:
-            Role to what its module saw or said last. A module that never ran has no entry.
+            Role to what its module saw or said last, ``None`` for a module that never ran; empty if nobody listened.
         """
         self._listening = False
         records, self._records = self._records, {}

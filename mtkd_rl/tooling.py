@@ -56,8 +56,8 @@ def reports_errors(main: Callable[..., None]) -> Callable[..., int]:
 
 
 def _innermost(error: MTKDError) -> MTKDError:
-    """The error as it was first raised: mmengine's registries raise it anew with the name of a class before it."""
-    while isinstance(error.__context__, MTKDError):
+    """The error without what mmengine's registries put before it when they raise it anew: the class being built."""
+    while isinstance(error.__context__, MTKDError) and str(error).startswith('class '):
         error = error.__context__
     return error
 
