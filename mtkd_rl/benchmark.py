@@ -1,8 +1,9 @@
 """What a training step costs, and what distillation and the agent add to it.
 
 Four variants of one config are measured side by side: the plain student, the forwards of the teachers alone, equal
-weights, and the PPO agent. Each has a process of its own, which builds once; then they take turns, one rollout cycle
-at a time, so that all see the same noise of the machine, and ratios are taken within a round.
+weights, and the PPO agent. Each has a process of its own, which builds once. A round is a rollout cycle of each, PPO
+update included; within it they take turns of about a second, so that all see the same noise of the machine, and ratios
+are taken within a round. Memory is looked at before, in other processes.
 
 Pictures, labels and weights of teachers are made: what a step costs does not depend on their values.
 """
@@ -14,8 +15,8 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from functools import partial
 from multiprocessing import get_context
@@ -38,9 +39,16 @@ VARIANTS = ('plain', 'teachers', 'average', 'ppo')
 RATIOS = (('teachers', 'average'), ('average', 'plain'), ('ppo', 'average'))
 WARMUP = 3
 """Iterations before the first round, in which allocators and kernels settle."""
+TURN = 1.0
+"""Seconds that a turn of the slowest variant takes, where an iteration is not longer."""
 EPOCH = 1000
 """Iterations that schedules take an epoch to have: more than a measurement makes."""
 UNTRAINED: dict[str, dict[str, Any]] = {'Torchvision': {'weights': None}, 'Timm': {'pretrained': False}}
+EXACT = {'MALLOC_MMAP_THRESHOLD_': '65536'}
+"""Environment in which glibc gives freed memory back at once (mallopt(3)), so that resident memory is memory in use.
+
+It costs time: pages are cleared again and again.
+"""
 MIB = 2**20
 
 
@@ -50,11 +58,13 @@ class Options(NamedTuple):
     Attributes:
         threads: Of torch on the CPU.
         batch_size: B.
-        iterations: Of one round: a whole rollout cycle, so that a PPO update is in it.
+        rounds: How many, at least 1.
+        iterations: Of a round: a whole rollout cycle, so that a PPO update is in it.
     """
 
     threads: int
     batch_size: int
+    rounds: int
     iterations: int
 
 
@@ -65,18 +75,20 @@ class Ready(NamedTuple):
         device: Name of the device that it runs on.
         memory: What ``Turn.memory`` means there.
         threads: Of torch on the CPU.
+        seconds: Of the last iteration.
     """
 
     device: str
     memory: str
     threads: int
+    seconds: float
 
 
 class Turn(NamedTuple):
-    """What a worker says after a round.
+    """What a worker says after a turn.
 
     Attributes:
-        seconds: Of the round.
+        seconds: Of the turn.
         memory: Peak since the model was built, above what it took then, in bytes.
     """
 
@@ -187,14 +199,12 @@ class TurnLoop(IterBasedTrainLoop):
     Args:
         runner: The Runner.
         dataloader: Its first batch is used for all iterations.
-        parent: Says whether to go on (a bool), and is answered with a ``Ready`` and then a ``Turn`` a round.
-        iterations: Of a round.
+        parent: Hears a ``Ready``; then says how many iterations to run, 0 for no more, and hears a ``Turn`` each time.
     """
 
-    def __init__(self, runner: Runner, dataloader: Any, parent: Connection, iterations: int) -> None:
+    def __init__(self, runner: Runner, dataloader: Any, parent: Connection) -> None:
         super().__init__(runner, dataloader, max_iters=10**9)
         self.parent = parent
-        self.iterations = iterations
         self.device = next(runner.model.parameters()).device
 
     def run(self) -> nn.Module:
@@ -205,10 +215,10 @@ class TurnLoop(IterBasedTrainLoop):
         self.runner.model.train()
         built = start_memory(self.device)
         step = self.stepper(batch)
-        self._repeat(step, WARMUP)
-        self.parent.send(Ready(device_name(self.device), memory_kind(self.device), torch.get_num_threads()))
-        while self.parent.recv():
-            seconds = self._repeat(step, self.iterations)
+        *_, last = (self._repeat(step, 1) for _ in range(WARMUP))
+        self.parent.send(Ready(device_name(self.device), memory_kind(self.device), torch.get_num_threads(), last))
+        while times := self.parent.recv():
+            seconds = self._repeat(step, times)
             self.parent.send(Turn(seconds, peak_memory(self.device) - built))
         self.runner.call_hook('after_train_epoch')
         self.runner.call_hook('after_train')
@@ -254,14 +264,14 @@ class TurnRunner(Runner):
     """The Runner as the user runs it, but for the training data and the loop over them."""
 
     parent: Connection
-    options: Options
+    batch_size: int
     loop: type[TurnLoop] = TurnLoop
 
     def build_train_loop(self, loop: Any) -> TurnLoop:
         """The loop that takes turns, over made pictures of the size, channels and classes that the config has."""
         model: Any = self.model
         convolutions = (module for module in model.modules() if isinstance(module, nn.Conv2d))
-        size = self.options.batch_size
+        size = self.batch_size
         classes = getattr(getattr(model, 'head', None), 'num_classes', None)
         loader = self.build_dataloader(
             {
@@ -278,7 +288,7 @@ class TurnRunner(Runner):
                 },
             }
         )
-        return self.loop(self, loader, self.parent, self.options.iterations)
+        return self.loop(self, loader, self.parent)
 
 
 def take_turns(parent: Connection, name: str, cfg: Config, options: Options) -> None:
@@ -293,7 +303,7 @@ def take_turns(parent: Connection, name: str, cfg: Config, options: Options) -> 
     torch.set_num_threads(options.threads)
     cfg.runner_type = TurnRunner.__name__
     runner = tooling.build_runner(cfg)
-    runner.parent, runner.options = parent, options
+    runner.parent, runner.batch_size = parent, options.batch_size
     runner.loop = TeachersLoop if name == 'teachers' else TurnLoop
     runner.train()
 
@@ -344,7 +354,7 @@ class Worker:
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is None:
-            self.pipe.send(False)
+            self.pipe.send(0)
         else:
             self.process.kill()
         self.process.join()
@@ -367,25 +377,38 @@ class Worker:
             raise said
         return said
 
-    def turn(self) -> Turn:
-        """One round.
+    def turn(self, times: int) -> Turn:
+        """A number of iterations, at least 1.
 
         Raises:
             MTKDError: As ``hear``.
         """
-        self.pipe.send(True)
+        self.pipe.send(times)
         return self.hear()
 
 
-def measure(cfg: Config, folder: Path, options: Options, rounds: int, tell: Callable[[str], None]) -> dict[str, Any]:
+@contextmanager
+def environment(changes: Mapping[str, str]) -> Iterator[None]:
+    """Processes started in the block get these variables, beside those of this one."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+
+
+def measure(cfg: Config, folder: Path, options: Options, tell: Callable[[str, float], None]) -> dict[str, Any]:
     """Measures the four variants of a config.
 
     Args:
         cfg: A complete config with an ``MTKDHook``.
         folder: For the runs' files; may be thrown away afterwards.
         options: How to measure.
-        rounds: Turns of each variant, at least 1.
-        tell: Is told what begins, ``len(VARIANTS) * (1 + rounds)`` times.
+        tell: Is told what begins, and how much of all is done, in [0, 1].
 
     Returns:
         The report; see ``summarise``, and what it was measured with.
@@ -393,58 +416,75 @@ def measure(cfg: Config, folder: Path, options: Options, rounds: int, tell: Call
     Raises:
         MTKDError: A worker failed: which, and why.
     """
-    turns: dict[str, list[Turn]] = {name: [] for name in VARIANTS}
-    workers = {}
+    configs = {name: variant(cfg, name) for name in VARIANTS}
+    for name, each in configs.items():
+        each.work_dir = str(folder / name)
+        Path(each.work_dir).mkdir()
+    stages = 1 + options.rounds
+
+    def preparing(what: str, i: int) -> None:
+        tell(what, i / (2 * len(VARIANTS)) / stages)
+
+    memory = {}
+    for i, name in enumerate(VARIANTS):
+        preparing(f'{name}: memory', i)
+        with environment(EXACT), Worker(name, configs[name], options) as worker:
+            worker.hear()
+            # only the agent does something new later on: it updates
+            memory[name] = worker.turn(options.iterations if name == 'ppo' else 1).memory
+    seconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
     with ExitStack() as stack:
-        for name in VARIANTS:
-            tell(f'{name}: build and warm up')
-            each = variant(cfg, name)
-            each.work_dir = str(folder / name)
-            Path(each.work_dir).mkdir()
-            workers[name] = stack.enter_context(Worker(name, each, options))
-            ready: Ready = workers[name].hear()
-        for i in range(rounds):
-            # to and fro, so that a machine that slows down steadily favours nobody
-            for name in VARIANTS if i % 2 == 0 else reversed(VARIANTS):
-                tell(f'{name}: round {i + 1} of {rounds}')
-                turns[name].append(workers[name].turn())
+        workers, ready = {}, {}
+        for i, name in enumerate(VARIANTS, len(VARIANTS)):
+            preparing(f'{name}: build and warm up', i)
+            workers[name] = stack.enter_context(Worker(name, configs[name], options))
+            ready[name] = workers[name].hear()
+        most = max(1, int(TURN / max(each.seconds for each in ready.values())))
+        for i in range(options.rounds):
+            spent = dict.fromkeys(VARIANTS, 0.0)
+            for j, done in enumerate(range(0, options.iterations, most)):
+                tell(f'round {i + 1} of {options.rounds}', (1 + i + done / options.iterations) / stages)
+                # to and fro, so that nobody always follows the same one
+                for name in VARIANTS if j % 2 == 0 else reversed(VARIANTS):
+                    spent[name] += workers[name].turn(min(most, options.iterations - done)).seconds
+            for name in VARIANTS:
+                seconds[name].append(spent[name])
+    said: Ready = ready['plain']
     return {
-        **summarise(turns, options.iterations),
-        'rounds': rounds,
+        **summarise(seconds, memory, options.iterations),
+        'rounds': options.rounds,
         'iterations': options.iterations,
         'batch_size': options.batch_size,
-        'threads': ready.threads,
-        'device': ready.device,
-        'memory': ready.memory,
+        'threads': said.threads,
+        'device': said.device,
+        'memory': said.memory,
         'torch': torch.__version__,
     }
 
 
-def summarise(turns: Mapping[str, Sequence[Turn]], iterations: int) -> dict[str, Any]:
-    """What the turns of all variants say.
+def summarise(seconds: Mapping[str, Sequence[float]], memory: Mapping[str, float], iterations: int) -> dict[str, Any]:
+    """What was measured, in short.
 
     Args:
-        turns: Variant to its turns, one a round.
+        seconds: Variant to the seconds of each round.
+        memory: Variant to the peak above the built model, in bytes.
         iterations: Of a round.
 
     Returns:
-        ``variants``: name to ``ms`` (milliseconds an iteration, median of the rounds) and ``memory_mib`` (peak above
-        the built model); ``ratios``: of times, the median of the rounds' own ratios, and of peak memory.
+        ``variants``: name to ``ms`` (milliseconds an iteration, median of the rounds) and ``memory_mib``; ``ratios``:
+        of times, the median of the rounds' own ratios, and of memory; ``of_rounds``: the rounds' own ratios of times.
     """
-    memory = {name: max(turn.memory for turn in each) / MIB for name, each in turns.items()}
     variants = {
         name: {
-            'ms': round(1000 * statistics.median(turn.seconds for turn in each) / iterations, 3),
-            'memory_mib': round(memory[name], 2),
+            'ms': round(1000 * statistics.median(each) / iterations, 3),
+            'memory_mib': round(memory[name] / MIB, 2),
         }
-        for name, each in turns.items()
+        for name, each in seconds.items()
     }
-    ratios = {
-        f'{a}/{b}': round(statistics.median(x.seconds / y.seconds for x, y in zip(turns[a], turns[b])), 4)
-        for a, b in RATIOS
-    }
+    of_rounds = {f'{a}/{b}': [round(x / y, 4) for x, y in zip(seconds[a], seconds[b])] for a, b in RATIOS}
+    ratios = {name: statistics.median(each) for name, each in of_rounds.items()}
     ratios |= {f'{a}/{b} memory': round(memory[a] / memory[b], 4) for a, b in RATIOS if memory[b] > 0}
-    return {'variants': variants, 'ratios': ratios}
+    return {'variants': variants, 'ratios': ratios, 'of_rounds': of_rounds}
 
 
 def device_name(device: torch.device) -> str:

@@ -1,6 +1,7 @@
 """The benchmark tool, the parts behind it, and the made pictures that it runs on."""
 
 import json
+import os
 import pickle
 import shlex
 import subprocess
@@ -20,7 +21,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mtkd_rl import benchmark
-from mtkd_rl.benchmark import Options, Ready, Turn
+from mtkd_rl.benchmark import Options
 from mtkd_rl.datasets import MadeClassification
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.hook import MTKDHook
@@ -184,10 +185,9 @@ def test_the_size_of_a_picture() -> None:
 
 
 def test_the_summary_by_hand() -> None:
-    seconds = {'plain': (1, 2, 4), 'teachers': (3, 3, 3), 'average': (4, 6, 8), 'ppo': (4.4, 9, 8.4)}
-    memory = {'plain': (5, 10, 10), 'teachers': (2, 2, 2), 'average': (20, 20, 20), 'ppo': (20, 21, 21)}
-    turns = {name: [Turn(s, m * 2**20) for s, m in zip(seconds[name], memory[name], strict=True)] for name in seconds}
-    said = benchmark.summarise(turns, iterations=10)
+    seconds = {'plain': [1, 2, 4], 'teachers': [3, 3, 3], 'average': [4, 6, 8], 'ppo': [4.4, 9, 8.4]}
+    memory = {'plain': 10 * 2**20, 'teachers': 2 * 2**20, 'average': 20 * 2**20, 'ppo': 21 * 2**20}
+    said = benchmark.summarise(seconds, memory, iterations=10)
     assert {name: each['ms'] for name, each in said['variants'].items()} == {
         'plain': 200,
         'teachers': 300,
@@ -195,15 +195,28 @@ def test_the_summary_by_hand() -> None:
         'ppo': 840,
     }
     assert said['variants']['ppo']['memory_mib'] == 21
-    # medians of (4, 3, 2), (1.1, 1.5, 1.05) and (3/4, 1/2, 3/8): not ratios of the medians
+    assert said['of_rounds'] == {
+        'average/plain': [4, 3, 2],
+        'ppo/average': [1.1, 1.5, 1.05],
+        'teachers/average': [0.75, 0.5, 0.375],
+    }
     assert said['ratios'] == {
         'average/plain': 3,
-        'ppo/average': 1.1,
+        'ppo/average': 1.1,  # not 8.4 / 6, the ratio of the medians
         'teachers/average': 0.5,
         'average/plain memory': 2,
         'ppo/average memory': 1.05,
         'teachers/average memory': 0.1,
     }
+
+
+def test_an_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('MTKD_OLD', 'old')
+    monkeypatch.delenv('MTKD_NEW', raising=False)
+    with benchmark.environment({'MTKD_OLD': 'a', 'MTKD_NEW': 'b'}):
+        assert (os.environ['MTKD_OLD'], os.environ['MTKD_NEW']) == ('a', 'b')
+    assert os.environ['MTKD_OLD'] == 'old'
+    assert 'MTKD_NEW' not in os.environ
 
 
 def test_the_peak_of_resident_memory() -> None:
@@ -216,19 +229,19 @@ def test_the_peak_of_resident_memory() -> None:
     assert benchmark.peak_memory(cpu) - start < 30 * 2**20  # the peak before the second start is forgotten
 
 
-def take_turns(name: str, work_dir: Path, rounds: int, **entry: Any) -> tuple[list[Any], Runner]:
-    """Runs a variant in this process; its parent has said beforehand what it wants."""
-    Watch.seen.clear()
+def take_turns(name: str, work_dir: Path, turns: list[int], *hooks: dict[str, Any], **entry: Any) -> list[Any]:
+    """Runs a variant in this process; its parent has said beforehand what it wants. The Runner is in ``Watch.seen``."""
     parent, worker = Pipe()
-    for go in [True] * rounds + [False]:
-        parent.send(go)
-    cfg = benchmark.variant(config(**entry), name)
+    for times in [*turns, 0]:
+        parent.send(times)
+    cfg = config(**entry)
+    cfg.custom_hooks.extend(hooks)
+    cfg = benchmark.variant(cfg, name)
     cfg.work_dir, cfg.experiment_name = str(work_dir), f'test_benchmark_{next(NAMES)}'
-    cfg.train_dataloader.setdefault('collate_fn', {'type': 'default_collate'})
-    benchmark.take_turns(worker, name, cfg, Options(torch.get_num_threads(), 50, 2))
-    heard = [parent.recv() for _ in range(1 + rounds)]
+    benchmark.take_turns(worker, name, cfg, Options(torch.get_num_threads(), 50, 1, 2))
+    heard = [parent.recv() for _ in range(1 + len(turns))]
     assert not parent.poll()
-    return heard, Watch.seen.pop()
+    return heard
 
 
 def hook_of(runner: Runner) -> MTKDHook:
@@ -240,20 +253,22 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def test_the_agent_is_measured_over_whole_cycles(tmp_path: Path) -> None:
-    heard, runner = take_turns('ppo', tmp_path, 3, strategy={'type': 'PPOWeighting', 'rollout': 100, 'n_epochs': 2})
-    assert heard[0] == Ready('cpu', 'peak resident size of the process', torch.get_num_threads())
-    assert all(turn.seconds > 0 and turn.memory >= 0 for turn in heard[1:])
-    assert runner.iter == benchmark.WARMUP + 3 * 2
-    agent = hook_of(runner).strategy.agent
-    # 150 samples of warm-up make one update, and each round one of its own; SB3 counts epochs
-    assert agent.ppo._n_updates == 2 * (1 + 3)
+    strategy = {'type': 'PPOWeighting', 'rollout': 100, 'n_epochs': 2}
+    ready, *turns = take_turns('ppo', tmp_path, [2, 1, 1], strategy=strategy)
+    runner = Watch.seen.pop()
+    assert ready[:3] == ('cpu', 'peak resident size of the process', torch.get_num_threads())
+    assert ready.seconds > 0
+    assert all(turn.seconds > 0 and turn.memory >= 0 for turn in turns)
+    assert runner.iter == benchmark.WARMUP + 4
+    # 150 samples of warm-up make one update, and the two cycles one each; SB3 counts epochs
+    assert hook_of(runner).strategy.agent.ppo._n_updates == 2 * 3
     assert all(torch.isfinite(parameter).all() for parameter in runner.model.parameters())
     assert not checkpoints(tmp_path)
 
 
 def test_the_plain_student_has_no_trace_of_teachers(tmp_path: Path) -> None:
-    heard, runner = take_turns('plain', tmp_path, 1)
-    assert len(heard) == 2
+    assert len(take_turns('plain', tmp_path, [2])) == 2
+    runner = Watch.seen.pop()
     assert runner.iter == benchmark.WARMUP + 2
     assert not [hook for hook in runner.hooks if isinstance(hook, MTKDHook)]
     assert not checkpoints(tmp_path)
@@ -265,21 +280,13 @@ def test_the_teachers_alone_leave_the_student_as_it_was(tmp_path: Path) -> None:
     class Count(Hook):
         def before_train(self, runner: Runner) -> None:
             self.start = [parameter.clone() for parameter in runner.model.parameters()]
-            hook = next(hook for hook in runner.hooks if isinstance(hook, MTKDHook))
-            for teacher in hook.pool:
+            for teacher in hook_of(runner).pool:
                 teacher.model.register_forward_hook(lambda *_, name=teacher.name: asked.append(name))
 
         def after_train(self, runner: Runner) -> None:
             assert all(torch.equal(a, b) for a, b in zip(self.start, runner.model.parameters(), strict=True))
 
-    cfg = config()
-    cfg.custom_hooks.append({'type': Count, 'priority': 'LOWEST'})
-    parent, worker = Pipe()
-    for go in (True, False):
-        parent.send(go)
-    cfg = benchmark.variant(cfg, 'teachers')
-    cfg.work_dir, cfg.experiment_name = str(tmp_path), f'test_benchmark_{next(NAMES)}'
-    benchmark.take_turns(worker, 'teachers', cfg, Options(torch.get_num_threads(), 7, 2))
+    take_turns('teachers', tmp_path, [2], {'type': Count, 'priority': 'LOWEST'})
     assert sorted(set(asked)) == ['half', 'strong', 'weak']
     assert all(asked.count(name) == benchmark.WARMUP + 2 for name in set(asked))
     assert Watch.seen.pop().iter == 0

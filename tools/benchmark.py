@@ -15,7 +15,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from mtkd_rl import tooling
-from mtkd_rl.benchmark import VARIANTS, Options, cycle, hook_entry, measure
+from mtkd_rl.benchmark import Options, cycle, hook_entry, measure
 from mtkd_rl.errors import MTKDError
 
 NOTE = 'Pictures, labels and the weights of the teachers are made: the time does not depend on their values.'
@@ -78,9 +78,10 @@ def show(report: dict[str, Any], console: Console) -> None:
     for name, said in report['variants'].items():
         table.add_row(name, MEANING[name], f'{said["ms"]:.1f}', f'{said["memory_mib"]:.1f}')
     console.print(table)
-    ratios = Table('ratio', 'median', title='ratios')
+    ratios = Table('ratio', 'median', 'of the rounds', title='ratios')
     for name, value in report['ratios'].items():
-        ratios.add_row(name, f'{value:.3f}')
+        each = report['of_rounds'].get(name)
+        ratios.add_row(name, f'{value:.3f}', f'{min(each):.3f} to {max(each):.3f}' if each else '')
     console.print(ratios)
     console.print(f'Memory: {report["memory"]}, above the built model. {NOTE}')
 
@@ -93,16 +94,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     with TemporaryDirectory() as folder, Progress(console=Console(stderr=True), transient=True) as progress:
         cfg = configure(args, folder)
         batch_size = args.batch_size or cfg.train_dataloader.batch_size
-        options = Options(args.threads, batch_size, cycle(hook_entry(cfg), batch_size))
-        bar = progress.add_task('', total=len(VARIANTS) * (1 + args.rounds))
+        options = Options(args.threads, batch_size, args.rounds, cycle(hook_entry(cfg), batch_size))
+        bar = progress.add_task('', total=1.0)
+        told: list[str] = []
 
-        def tell(what: str) -> None:
-            progress.update(bar, description=what)
-            if not progress.console.is_terminal:  # which shows no bar
+        def tell(what: str, done: float) -> None:
+            progress.update(bar, description=what, completed=done)
+            if not progress.console.is_terminal and what not in told:  # a file gets lines instead of a bar
+                told.append(what)
                 progress.console.print(what)
-            progress.advance(bar)
 
-        report = measure(cfg, Path(folder), options, args.rounds, tell)
+        report = measure(cfg, Path(folder), options, tell)
     show(report, Console())
     if args.json is not None:
         args.json.write_text(json.dumps(report, indent=1) + '\n')
