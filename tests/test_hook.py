@@ -222,7 +222,7 @@ def test_a_temperature_a_teacher(tmp_path):
 
     def check(runner):
         expected = 0.3 * by_hand('a', 2.0) + 0.5 * by_hand('b', 7.0)
-        assert float(seen[-1]['loss_kd_logit']) == pytest.approx(1.5 * float(expected), rel=1e-4)
+        assert float(seen[-1]['loss_kd_logit']) == pytest.approx(1.5 * float(expected), rel=1e-3)
         checked.append(True)
 
     entry = runs.entry(
