@@ -1,6 +1,7 @@
 import copy
 import json
 import os
+import socket
 import subprocess
 import sys
 from itertools import pairwise
@@ -315,6 +316,37 @@ def test_activation_checkpointing(tmp_path):
     assert all(
         torch.allclose(results[0][name], results[1][name], atol=1e-6) for name in results[0] if 'num' not in name
     )
+
+
+@pytest.mark.slow
+def test_a_compiled_step_sees_the_hooks(tmp_path):
+    results = [
+        runs.weights_of(runs.train(runs.config(tmp_path, [runs.entry()], cfg=cfg)))
+        for cfg in ({}, dict(compile=dict(backend='eager')))
+    ]
+    assert all(
+        torch.allclose(results[0][name], results[1][name], atol=1e-5) for name in results[0] if 'num' not in name
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_share_one_rollout(tmp_path):
+    """Each shows the agent its half of 100 samples; 64 of them, from both, are one update."""
+    cfg = runs.config(tmp_path / 'work', [runs.entry()], epochs=2, batch=5, save=True)
+    cfg.dump(tmp_path / 'config.py')
+    with socket.socket() as probe:
+        probe.bind(('127.0.0.1', 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2', f'--master_port={port}']
+    command += [str(ROOT / 'tools' / 'train.py'), 'config.py', '--launcher', 'pytorch']
+    environment = dict(os.environ, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='')
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    saved = read(tmp_path / 'work' / 'epoch_2.pth')
+    agent = saved[KEY]['distiller']['strategy']['agent']
+    assert agent['n_updates'] == 4  # epochs of the one update
+    assert sum(len(reward) for reward in agent['memory']['rewards']) == (100 - 64) // 2
+    assert all(torch.isfinite(tensor).all() for tensor in runs.tensors([saved['state_dict'], agent]))
 
 
 def test_validation_and_test_need_no_teacher(tmp_path):
