@@ -25,7 +25,7 @@ class Observed(NamedTuple):
     Attributes:
         state: What the strategy may look at.
         knowledge: Unreduced losses, with their graph.
-        credit: Credit of each kind of knowledge; empty unless the strategy wants it.
+        credit: Credit of each kind of knowledge; empty unless it is wanted.
     """
 
     state: State
@@ -87,6 +87,8 @@ class Distiller:
         self.logit_weight = logit_weight
         self.feature_weight = feature_weight
         self.seed = seed
+        losses = {'logit': logit_loss, 'feature': feature_loss}
+        self.kinds = tuple(kind for kind, loss in losses.items() if loss is not None)
         # Made of the first batch, which shows the shapes; a ModuleList only so that it saves, moves and lists as one.
         self.adapters: nn.ModuleList | None = None
         self._saved_adapters: dict[str, Any] | None = None
@@ -94,11 +96,10 @@ class Distiller:
         self.device = next(student.parameters()).device
         self.student_taps = task.listen(student, student_layer, 'student')
         self.teacher_taps: list[Taps | None] = [self._listen(teacher) for teacher in teachers]
-        kinds = {'logit': logit_loss, 'feature': feature_loss}
         strategy.prepare(
             Setting(
                 teachers=tuple(teacher.name for teacher in teachers),
-                kinds=tuple(kind for kind, loss in kinds.items() if loss is not None),
+                kinds=self.kinds,
                 seed=seed,
                 device=self.device,
             )
@@ -115,10 +116,10 @@ class Distiller:
         Returns:
             The lesson.
         """
-        observed = self.observe(inputs, data_samples)
+        observed = self.observe(inputs, data_samples, self.strategy.wants_credit)
         return self.teach(observed, self.strategy.decide(observed.state), factor)
 
-    def observe(self, inputs: Tensor, data_samples: Sequence[Any]) -> Observed:
+    def observe(self, inputs: Tensor, data_samples: Sequence[Any], wants_credit: bool) -> Observed:
         """Asks the teachers, and compares them with what the taps recorded of the student."""
         records = self.student_taps.take()
         target = self.task.target(data_samples, records)
@@ -126,7 +127,7 @@ class Distiller:
         teachers, present = self.ask_teachers(inputs, target)
         pairs = self._pairs(student, teachers)
         knowledge = self._knowledge(student, teachers, pairs, target)
-        credit = self.credit(student, target, knowledge) if self.strategy.wants_credit else {}
+        credit = self.credit(student, target, knowledge) if wants_credit else {}
         return Observed(_state(student, teachers, pairs, present, target), knowledge, credit)
 
     def teach(self, observed: Observed, decision: Decision, factor: float) -> Lesson:

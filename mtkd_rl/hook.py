@@ -140,10 +140,7 @@ class MTKDHook(Hook):
             seed=runner.seed or 0,
         )
         self.adapter_optimizer = AdapterOptimizer(self.adapter_lr)
-        kinds = [
-            kind for kind, loss in (('logit', self.logit_loss), ('feature', self.feature_loss)) if loss is not None
-        ]
-        self.monitor = Monitor([teacher.name for teacher in pool], kinds)
+        self.monitor = Monitor([teacher.name for teacher in pool], self.distiller.kinds)
         self.interval = next((hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)), 10)
         self._factor = 0.0
         self._lesson: Lesson | None = None

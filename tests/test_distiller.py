@@ -178,7 +178,7 @@ def test_teaching_by_a_given_decision():
     inputs, samples = batch(3)
     distiller.student_taps.start()
     distiller.student(inputs=inputs, data_samples=samples, mode='loss')
-    observed = distiller.observe(inputs, samples)
+    observed = distiller.observe(inputs, samples, wants_credit=False)
     logit = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
     strength = torch.tensor([2.0, 1.0, 5.0])
     losses = distiller.teach(observed, Decision(logit, logit, strength), 1.0).losses

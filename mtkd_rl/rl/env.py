@@ -49,7 +49,7 @@ class DistillationEnv(gymnasium.Env):
     it started.
 
     Args:
-        distiller: The student, its pool and losses; its strategy must want credit.
+        distiller: The student, its pool and losses; its strategy is not asked.
         optim_wrapper: The student's optimizer.
         data: The training data.
         batches: Batches an episode.
@@ -72,12 +72,7 @@ class DistillationEnv(gymnasium.Env):
         self.data = data
         self.batches = batches
         self.reward = CreditReward()
-        kinds = tuple(
-            kind
-            for kind, loss in (('logit', distiller.logit_loss), ('feature', distiller.feature_loss))
-            if loss is not None
-        )
-        self.layout = ActionLayout(kinds, len(distiller.teachers))
+        self.layout = ActionLayout(distiller.kinds, len(distiller.teachers))
         width = len(distiller.teachers) * len(FEATURES)
         self.observation_space = spaces.Box(-np.inf, np.inf, (width,), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (self.layout.width,), np.float32)
@@ -171,7 +166,7 @@ class DistillationEnv(gymnasium.Env):
             self.student.train()
             self.distiller.student_taps.start()
             self._losses = self.student(**batch, mode='loss')
-            self._observed = self.distiller.observe(batch['inputs'], batch['data_samples'])
+            self._observed = self.distiller.observe(batch['inputs'], batch['data_samples'], wants_credit=True)
             self._random = random_state()
         self._states = compact(self._observed.state).flatten(1).cpu().numpy()
         self._sample = 0
