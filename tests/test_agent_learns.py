@@ -1,7 +1,7 @@
 """The agent finds out who helps, over several seeds, and does not when its reward says nothing."""
 
 import pytest
-from toy import each_knows_a_third, judge, one_is_right, train
+from toy import all_or_none, batch, each_knows_a_third, judge, one_is_right, train
 
 SEEDS = [0, 1, 2]
 ITERATIONS = 160
@@ -33,3 +33,11 @@ def test_a_shuffled_reward_teaches_neither(seed):
     strategy, rng = train(each_knows_a_third, seed, ITERATIONS, shuffle=True)
     _, leads = judge(strategy, each_knows_a_third, rng, explore=True)
     assert leads < 0.9
+
+
+def test_strength_goes_up_where_teachers_help_and_down_where_they_harm():
+    strategy, rng = train(all_or_none, 0, 250, strength=(0.0, 2.0))
+    state, _, _, _, knows = batch(all_or_none, rng, 1000)
+    strength = strategy.decide(state).strength
+    assert strength[knows[:, 0]].mean() > 1.3
+    assert strength[~knows[:, 0]].mean() < 0.3
