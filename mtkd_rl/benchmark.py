@@ -3,7 +3,8 @@
 Four variants of one config are measured side by side: the plain student, the forwards of the teachers alone, equal
 weights, and the PPO agent. Each has a process of its own, which builds once. A round is a rollout cycle of each, PPO
 update included; within it they take turns of about a second, so that all see the same noise of the machine, and ratios
-are taken within a round. Memory is looked at before, in other processes.
+are taken within a round. Memory is looked at before, in other processes. In the one kind of process the allocator gives
+freed memory back at once, in the other it keeps it: what it does by itself differs from process to process.
 
 Pictures, labels and weights of teachers are made: what a step costs does not depend on their values.
 """
@@ -44,10 +45,16 @@ TURN = 1.0
 EPOCH = 1000
 """Iterations that schedules take an epoch to have: more than a measurement makes."""
 UNTRAINED: dict[str, dict[str, Any]] = {'Torchvision': {'weights': None}, 'Timm': {'pretrained': False}}
-EXACT = {'MALLOC_MMAP_THRESHOLD_': '65536'}
+GIVES_BACK = {'MALLOC_MMAP_THRESHOLD_': '65536'}
 """Environment in which glibc gives freed memory back at once (mallopt(3)), so that resident memory is memory in use.
 
 It costs time: pages are cleared again and again.
+"""
+KEEPS = {'MALLOC_MMAP_THRESHOLD_': str(2**25), 'MALLOC_TRIM_THRESHOLD_': str(2**40)}
+"""Environment in which glibc keeps freed memory.
+
+Left to itself it gives back what happens to lie on top of the heap, which makes one process some 5% slower than another
+that does the same.
 """
 MIB = 2**20
 
@@ -213,8 +220,8 @@ class TurnLoop(IterBasedTrainLoop):
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
-        built = start_memory(self.device)
         step = self.stepper(batch)
+        built = start_memory(self.device)
         *_, last = (self._repeat(step, 1) for _ in range(WARMUP))
         self.parent.send(Ready(device_name(self.device), memory_kind(self.device), torch.get_num_threads(), last))
         while times := self.parent.recv():
@@ -428,7 +435,7 @@ def measure(cfg: Config, folder: Path, options: Options, tell: Callable[[str, fl
     memory = {}
     for i, name in enumerate(VARIANTS):
         preparing(f'{name}: memory', i)
-        with environment(EXACT), Worker(name, configs[name], options) as worker:
+        with environment(GIVES_BACK), Worker(name, configs[name], options) as worker:
             worker.hear()
             # only the agent does something new later on: it updates
             memory[name] = worker.turn(options.iterations if name == 'ppo' else 1).memory
@@ -437,7 +444,8 @@ def measure(cfg: Config, folder: Path, options: Options, tell: Callable[[str, fl
         workers, ready = {}, {}
         for i, name in enumerate(VARIANTS, len(VARIANTS)):
             preparing(f'{name}: build and warm up', i)
-            workers[name] = stack.enter_context(Worker(name, configs[name], options))
+            with environment(KEEPS):
+                workers[name] = stack.enter_context(Worker(name, configs[name], options))
             ready[name] = workers[name].hear()
         most = max(1, int(TURN / max(each.seconds for each in ready.values())))
         for i in range(options.rounds):
