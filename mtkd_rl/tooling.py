@@ -156,9 +156,9 @@ def prepare(cfg: Config, args: Namespace) -> None:
     """
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(args.config).stem))
+    cfg.merge_from_dict(args.cfg_options)
     if cfg.get('default_scope') == 'mmpretrain':
         _complete_loaders(cfg)
-    cfg.merge_from_dict(args.cfg_options)
     if cfg.launcher == 'pytorch' and get_device() == 'cpu' and not torch.distributed.is_initialized():
         # mmengine's own start and wrapper ask for a GPU; given a running group and a wrapper's config, they do not
         torch.distributed.init_process_group('gloo')

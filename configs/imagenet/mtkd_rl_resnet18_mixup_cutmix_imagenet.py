@@ -7,7 +7,6 @@
 # Two iterations on made pictures, to see it run without ImageNet and without a download:
 #   python tools/train.py configs/imagenet/mtkd_rl_resnet18_mixup_cutmix_imagenet.py --no-validate --cfg-options \
 #       train_cfg.max_epochs=1 train_dataloader.batch_size=4 train_dataloader.num_workers=0 \
-#       train_dataloader.persistent_workers=False \
 #       train_dataloader.dataset._delete_=True train_dataloader.dataset.type=mtkd_rl.MadeClassification \
 #       train_dataloader.dataset.n=8 train_dataloader.dataset.size=64 train_dataloader.dataset.num_classes=1000 \
 #       custom_hooks.0.teachers.resnet50.weights=None custom_hooks.0.teachers.resnet50.checkpoint=random \
