@@ -1,5 +1,6 @@
 import copy
 import sys
+import urllib.request
 
 import numpy as np
 import pytest
@@ -174,6 +175,8 @@ def test_published_weights_of_torchvision_come_from_the_cache(tmp_path, monkeypa
 
 def test_weights_that_cannot_be_downloaded(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path))
+    # an opener of an earlier test would keep the proxies of its time
+    monkeypatch.setattr(urllib.request, '_opener', None)
     for variable in ('http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY'):
         monkeypatch.setenv(variable, 'http://127.0.0.1:9')
     for variable in ('no_proxy', 'NO_PROXY'):
