@@ -117,18 +117,23 @@ class Distiller:
             The lesson.
         """
         observed = self.observe(inputs, data_samples, self.strategy.wants_credit)
-        return self.teach(observed, self.strategy.decide(observed.state), factor)
+        with torch.autocast(self.device.type, enabled=False):
+            return self.teach(observed, self.strategy.decide(observed.state), factor)
 
     def observe(self, inputs: Tensor, data_samples: Sequence[Any], wants_credit: bool) -> Observed:
-        """Asks the teachers, and compares them with what the taps recorded of the student."""
+        """Asks the teachers, and compares them with what the taps recorded of the student.
+
+        Teachers run in the student's precision, mixed or not; all that is made of their answers is float32.
+        """
         records = self.student_taps.take()
         target = self.task.target(data_samples, records)
-        student = self.task.outputs(records, target, 'student')
         teachers, present = self.ask_teachers(inputs, target)
-        pairs = self._pairs(student, teachers)
-        knowledge = self._knowledge(student, teachers, pairs, target)
-        credit = self.credit(student, target, knowledge) if wants_credit else {}
-        return Observed(_state(student, teachers, pairs, present, target), knowledge, credit)
+        with torch.autocast(self.device.type, enabled=False):
+            student = self.task.outputs(records, target, 'student')
+            pairs = self._pairs(student, teachers)
+            knowledge = self._knowledge(student, teachers, pairs, target)
+            credit = self.credit(student, target, knowledge) if wants_credit else {}
+            return Observed(_state(student, teachers, pairs, present, target), knowledge, credit)
 
     def teach(self, observed: Observed, decision: Decision, factor: float) -> Lesson:
         """The weighted losses of a decision, absent teachers left out."""

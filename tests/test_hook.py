@@ -4,13 +4,15 @@ import os
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import runs
 import torch
-from mmengine.registry import MODELS
+from mmengine.optim import OptimWrapper
+from mmengine.registry import MODELS, OPTIM_WRAPPERS
 from mmengine.runner import Runner
 from mmpretrain.models import ImageClassifier
 from torch.nn import functional as F
@@ -256,6 +258,40 @@ def test_adapters_step_when_the_student_does(tmp_path):
     runs.train(runs.config(tmp_path, hooks, limit=100, epochs=1, optim=optim))
     changes = [[not runs.same(before, after) for before, after in zip(a, b)] for a, b in pairwise(moved)]
     assert changes == [[True, True], [False, False], [True, True], [True, True]]
+
+
+@OPTIM_WRAPPERS.register_module()
+class Bfloat16(OptimWrapper):
+    """What mmengine's AmpOptimWrapper does, which wants a GPU, on the CPU."""
+
+    @contextmanager
+    def optim_context(self, model):
+        with super().optim_context(model), torch.autocast('cpu', torch.bfloat16):
+            yield
+
+
+def test_mixed_precision_ends_at_the_models(tmp_path):
+    """What is decided, learnt and lost is float32 also where the models speak bfloat16."""
+    dtypes, seen = [], []
+
+    def look(runner):
+        hook = runs.hook_of(runner)
+        kd = [seen[-1][name] for name in ('loss_kd_logit', 'loss_kd_feature')]
+        (_, sampled, reward), *_ = hook.strategy.agent._memory
+        dtypes.append({x.dtype for x in (*sampled, reward, hook.distiller.credit.reference, *kd)})
+
+    def listen(runner):
+        runner.model.head.fc.register_forward_hook(lambda module, args, output: dtypes.append(output.dtype))
+
+    strategy = dict(type='PPOWeighting', rollout=1000)
+    hooks = [
+        runs.entry(strategy=strategy),
+        runs.record_losses(seen),
+        runs.watching(before_train=listen, after_train_iter=look),
+    ]
+    runner = runs.train(runs.config(tmp_path, hooks, epochs=1, optim=dict(type='Bfloat16')))
+    assert dtypes == [torch.bfloat16, {torch.float32}] * 3
+    assert all(torch.isfinite(value).all() for value in runner.model.state_dict().values())
 
 
 def test_clipping_does_not_see_the_adapters(tmp_path):
