@@ -53,7 +53,7 @@ class AdapterOptimizer:
             if wrapper.clip_grad_kwargs:
                 wrapper.clip_func(parameters, **wrapper.clip_grad_kwargs)
             student = wrapper.optimizer.param_groups[0]
-            base = student.get('initial_lr', student['lr'])
+            base = student.get('max_lr', student.get('initial_lr', student['lr']))
             # a group that is held still (a learning rate of 0) has no course to follow
             group['lr'] = self.lr * (student['lr'] / base if base else 1.0)
             self.optimizer.step()

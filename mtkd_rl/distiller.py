@@ -118,7 +118,9 @@ class Distiller:
         """
         observed = self.observe(inputs, data_samples, self.strategy.wants_credit)
         with torch.autocast(self.device.type, enabled=False):
-            return self.teach(observed, self.strategy.decide(observed.state), factor)
+            decision = self.strategy.decide(observed.state)
+            check_decision(decision, observed.state.divergence.shape, type(self.strategy).__name__)
+            return self.teach(observed, decision, factor)
 
     def observe(self, inputs: Tensor, data_samples: Sequence[Any], wants_credit: bool) -> Observed:
         """Asks the teachers, and compares them with what the taps recorded of the student.
@@ -190,7 +192,13 @@ class Distiller:
             ]
         built = nn.ModuleList(adapters).to(self.device)
         if self._saved_adapters is not None:
-            built.load_state_dict(self._saved_adapters)
+            try:
+                built.load_state_dict(self._saved_adapters)
+            except RuntimeError:
+                raise MTKDError(
+                    'the checkpoint was trained with another feature_loss, student_layer or layer of a teacher; '
+                    'give the same ones to resume, or start from it with load_from'
+                ) from None
             self._saved_adapters = None
         return built
 
@@ -241,9 +249,9 @@ class Distiller:
                 self.logit_loss(student.logits, outputs.logits, target, teacher.temperature)
                 for teacher, outputs in zip(self.teachers, teachers)
             ]
-            logit = torch.stack(columns, dim=1)
+            logit = stacked(columns, len(student.logits), self.logit_loss)
         if self.feature_loss is not None:
-            feature = torch.stack([self.feature_loss(*pair) for pair in pairs], dim=1)
+            feature = stacked([self.feature_loss(*pair) for pair in pairs], len(student.logits), self.feature_loss)
         return Knowledge(logit, feature)
 
     def _weigh(self, knowledge: Knowledge, decision: Decision, factor: float) -> dict[str, Tensor]:
@@ -255,6 +263,34 @@ class Distiller:
             weighted = decision.strength * (decision.feature * knowledge.feature).sum(dim=1)
             losses['loss_kd_feature'] = self.feature_weight * factor * weighted.mean()
         return losses
+
+
+def check_decision(decision: Any, shape: torch.Size, strategy: str) -> None:
+    """Refuses a decision that is no ``Decision`` on ``(B, M)``; it costs no look at a value.
+
+    Raises:
+        MTKDError: It is another thing, or of another shape.
+    """
+    if not isinstance(decision, Decision) or not decision.logit.shape == decision.feature.shape == shape:
+        got = tuple(decision.logit.shape) if isinstance(decision, Decision) else type(decision).__name__
+        raise MTKDError(
+            f'strategy {strategy}: decide returned {got}; it must be a Decision with weights (B, M) = {tuple(shape)} '
+            '(mtkd_rl.weighting.base.everywhere makes one)'
+        )
+
+
+def stacked(columns: list[Tensor], rows: int, loss: object) -> Tensor:
+    """The losses of every teacher side by side, ``(B, M)``.
+
+    Raises:
+        MTKDError: A loss is not unreduced, one value a sample.
+    """
+    for column in columns:
+        if column.shape != (rows,):
+            raise MTKDError(
+                f'loss {type(loss).__name__}: it returned {tuple(column.shape)}; return one value a sample, ({rows},)'
+            )
+    return torch.stack(columns, dim=1)
 
 
 @torch.no_grad()

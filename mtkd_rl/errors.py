@@ -12,6 +12,10 @@ class MTKDError(ValueError):
     """
 
 
+FEW = 15
+"""Up to so many names are listed whole."""
+
+
 def candidates(wrong: str, names: Iterable[str], most: int = 8) -> str:
     """Names that a wrong one may have meant, as text for an error message.
 
@@ -21,9 +25,30 @@ def candidates(wrong: str, names: Iterable[str], most: int = 8) -> str:
         most: How many to list at the most.
 
     Returns:
-        The closest names first; when none is close, the first ones in their own order.
+        The closest names first; of a long list those alone, or the first ones where none is close.
     """
     names = list(names)
-    listed = get_close_matches(wrong, names, n=most, cutoff=0.5) or names[:most]
+    close = get_close_matches(wrong, names, n=most, cutoff=0.5)
+    rest = [name for name in names if name not in close]
+    listed = close + rest if len(names) <= FEW else close or names[:most]
     left = len(names) - len(listed)
     return ', '.join(listed) + (f' (and {left} more)' if left > 0 else '')
+
+
+def check_number(where: str, name: str, value: object, low: float = 0.0, whole: bool = False) -> None:
+    """Refuses an option that is no finite number of at least ``low``.
+
+    Args:
+        where: Whose option it is.
+        name: The option.
+        value: What it was set to.
+        low: The least value.
+        whole: Whether it must be an integer.
+
+    Raises:
+        MTKDError: It is not.
+    """
+    wanted = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+    if not wanted or not low <= value < float('inf'):  # type: ignore[operator]
+        kind = 'an integer' if whole else 'a finite number'
+        raise MTKDError(f'{where}: {name} is {value!r}; give {kind} of at least {low:g}')

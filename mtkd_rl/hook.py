@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.dist import broadcast_object_list
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from mtkd_rl.adapter_optimizer import AdapterOptimizer
 from mtkd_rl.distiller import Distiller, Lesson
-from mtkd_rl.errors import MTKDError, candidates
+from mtkd_rl.errors import MTKDError, candidates, check_number
 from mtkd_rl.losses import build_loss
 from mtkd_rl.monitor import Monitor
 from mtkd_rl.registry import HOOKS, STRATEGIES, build
@@ -90,6 +91,11 @@ class MTKDHook(Hook):
         for name in unknown:
             options = [option for option in inspect.signature(MTKDHook).parameters if option != 'unknown']
             raise MTKDError(f'MTKDHook: there is no option {name!r}; did you mean: {candidates(name, options)}')
+        numbers = dict(logit_weight=logit_weight, feature_weight=feature_weight, adapter_lr=adapter_lr)
+        for name, value in {**numbers, 'begin': begin, 'warmup': warmup}.items():
+            check_number('MTKDHook', name, value)
+        if end is not None and not (isinstance(end, int | float) and end > begin):
+            raise MTKDError(f'MTKDHook: end is {end!r} and begin {begin!r}; give a number after begin, or None')
         if not (isinstance(temperature, int | float) and temperature > 0):
             raise MTKDError(f'MTKDHook: temperature is {temperature!r}; give a number above 0')
         self.teachers = teachers
@@ -137,7 +143,7 @@ class MTKDHook(Hook):
             logit_weight=self.logit_weight,
             feature_weight=self.feature_weight,
             student_layer=self.student_layer,
-            seed=runner.seed or 0,
+            seed=_common_seed(runner),
         )
         self.adapter_optimizer = AdapterOptimizer(self.adapter_lr)
         self.monitor = Monitor([teacher.name for teacher in pool], self.distiller.kinds)
@@ -147,9 +153,11 @@ class MTKDHook(Hook):
         if self._resumed is not None:
             self._resume(runner, self._resumed)
             self._resumed = None
+        # what is recorded, decided and drawn is no part of a compiled step
+        teach = torch.compiler.disable(self._teach) if runner.cfg.get('compile') else self._teach
         self._handles = [
             student.register_forward_pre_hook(_before_forward(self, student), with_kwargs=True),
-            student.register_forward_hook(_after_forward(self, student), with_kwargs=True),
+            student.register_forward_hook(_after_forward(self, student, teach), with_kwargs=True),
         ]
         for teacher in pool:
             runner.logger.info(f'mtkd_rl: teacher {teacher.name}: {teacher.description}, {teacher.contract}')
@@ -170,7 +178,8 @@ class MTKDHook(Hook):
             told = self.strategy.learn(lesson.feedback)
             state = lesson.feedback.state
             self.monitor.watch(lesson.feedback, told, self.distiller.task.group(state.target), state.target.shape[1])
-        if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner):
+        # when LoggerHook logs, so that a row has its own weights
+        if self.every_n_inner_iters(batch_idx, self.interval) or self.end_of_epoch(runner.train_dataloader, batch_idx):
             self._show(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
@@ -187,6 +196,10 @@ class MTKDHook(Hook):
         """Keeps what is ours of a checkpoint that is resumed; ``load_from`` starts anew."""
         if runner._resume:
             self._resumed = checkpoint.get(KEY)
+            if self._resumed is None:
+                runner.logger.warning(
+                    'mtkd_rl: the checkpoint is of a run without MTKDHook: adapters and agent start anew'
+                )
 
     def after_train(self, runner: Runner) -> None:
         """Takes everything off the student, and writes the summary and, where there is one, the agent."""
@@ -196,6 +209,11 @@ class MTKDHook(Hook):
         if runner.rank == 0:
             work_dir = Path(runner.work_dir)
             summary = self.monitor.summary()
+            if not summary['mean']:
+                runner.logger.warning(
+                    'mtkd_rl: no iteration was distilled; look at begin, end and by_epoch of MTKDHook'
+                )
+                return
             (work_dir / 'distillation.json').write_text(json.dumps(summary, indent=1) + '\n')
             save_agent: Callable[[Path], None] | None = getattr(self.strategy, 'save_agent', None)
             if save_agent is not None:
@@ -259,6 +277,13 @@ class MTKDHook(Hook):
                 runner.message_hub.update_scalar(f'train/w_{name}', means[f'weight_{kind}/{name}/mean'])
 
 
+def _common_seed(runner: Runner) -> int:
+    """Rank 0's seed: with ``diff_rank_seed`` each has its own, but adapters and agent must be the same everywhere."""
+    seed = [runner.seed or 0]
+    broadcast_object_list(seed)
+    return seed[0]
+
+
 def _validation_is_due(runner: Runner) -> bool:
     """Whether the training loop validates where it stands, as it does right after the checkpoint of an interval."""
     loop = runner.train_loop
@@ -294,12 +319,14 @@ def _before_forward(hook: MTKDHook, student: nn.Module) -> Callable[..., None]:
     return start
 
 
-def _after_forward(hook: MTKDHook, student: nn.Module) -> Callable[..., Any]:
+def _after_forward(
+    hook: MTKDHook, student: nn.Module, teach: Callable[[Tensor, Sequence[Any]], dict[str, Tensor]]
+) -> Callable[..., Any]:
     """Adds the distillation losses to the student's own; a closure for the same reason."""
 
-    def teach(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], losses: Any) -> Any:
+    def add(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], losses: Any) -> Any:
         if module is student and hook._factor > 0 and kwargs.get('mode') == 'loss':
-            return {**losses, **hook._teach(kwargs['inputs'], kwargs['data_samples'])}
+            return {**losses, **teach(kwargs['inputs'], kwargs['data_samples'])}
         return losses
 
-    return teach
+    return add

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ COLOURS = ('#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#f
 """Okabe and Ito 2008: told apart also by the colour-blind."""
 
 
-def plot_weights(work_dir: Path, path: Path, kind: str = 'logit', classes: Sequence[str] | None = None) -> None:
+def plot_weights(
+    work_dir: Path | str, path: Path | str, kind: str = 'logit', classes: Sequence[str] | None = None
+) -> None:
     """Draws the teachers' weights of a run of ``MTKDHook``.
 
     Left: each teacher's mean weight over training, with a band of one standard deviation over the samples. Right: on
@@ -30,6 +33,7 @@ def plot_weights(work_dir: Path, path: Path, kind: str = 'logit', classes: Seque
     Raises:
         MTKDError: The work dir holds no such run.
     """
+    work_dir, path = Path(work_dir), Path(path)
     summary_file = work_dir / 'distillation.json'
     if not summary_file.is_file():
         raise MTKDError(f'{work_dir}: there is no distillation.json; give the work dir of a finished run with MTKDHook')
@@ -46,12 +50,16 @@ def plot_weights(work_dir: Path, path: Path, kind: str = 'logit', classes: Seque
 def read_scalars(work_dir: Path, key: str) -> list[dict[str, Any]]:
     """The logged rows of a work dir's latest run that have a key, in the order of their steps.
 
+    What was logged before a resumption belongs to it; what a later run logged anew takes the place of the earlier.
+
     Raises:
         MTKDError: There is none.
     """
-    files = sorted(work_dir.glob('*/vis_data/scalars.json'))
-    lines = files[-1].read_text().splitlines() if files else []
-    rows = [row for row in map(json.loads, lines) if key in row]
+    rows: list[dict[str, Any]] = []
+    for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        new = [row for row in map(json.loads, file.read_text().splitlines()) if key in row]
+        if new:
+            rows = [row for row in rows if row['step'] < new[0]['step']] + new
     if not rows:
         raise MTKDError(f'{work_dir}: no scalar {key} was logged there; give the work dir of a run that logged it')
     return rows
@@ -60,11 +68,11 @@ def read_scalars(work_dir: Path, key: str) -> list[dict[str, Any]]:
 def _draw_course(axes: Axes, rows: list[dict[str, Any]], teachers: Sequence[str], kind: str) -> None:
     steps = np.array([row['step'] for row in rows])
     ends = []
-    for colour, name in zip(COLOURS, teachers):
+    for colour, name in zip(cycle(COLOURS), teachers):
         mean = np.array([row[f'mtkd/weight_{kind}/{name}/mean'] for row in rows])
         std = np.array([row[f'mtkd/weight_{kind}/{name}/std'] for row in rows])
         axes.fill_between(steps, np.clip(mean - std, 0, 1), np.clip(mean + std, 0, 1), color=colour, alpha=0.13, lw=0)
-        axes.plot(steps, mean, color=colour, lw=2)
+        axes.plot(steps, mean, color=colour, lw=2, marker='o' if len(steps) == 1 else None)
         ends.append((mean[-5:].mean(), name, colour))
     for height, (_, name, colour) in zip(_apart([end[0] for end in sorted(ends)]), sorted(ends)):
         axes.annotate(
@@ -72,7 +80,7 @@ def _draw_course(axes: Axes, rows: list[dict[str, Any]], teachers: Sequence[str]
         )
     axes.axhline(1 / len(teachers), color='0.6', lw=0.8, ls=':', zorder=0)
     axes.set(
-        xlim=(0, steps[-1]),
+        xlim=(0, steps[-1] + (len(steps) == 1)),
         ylim=(0, 1),
         xlabel='iteration',
         ylabel=f'weight of the {kind} loss',
@@ -93,7 +101,7 @@ def _draw_leads(axes: Axes, leads: np.ndarray, teachers: Sequence[str], classes:
                 axes.text(
                     x, y, f'{100 * leads[x, y]:.0f}', ha='center', va='center', size=8, color='white' if dark else '0.2'
                 )
-    axes.set(xlabel='class', title='Who leads on which class, % of samples')
+    axes.set(xlabel='class', title='Largest weight on which class, % of samples')
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 

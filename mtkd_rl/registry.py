@@ -31,7 +31,7 @@ def build(registry: Registry, cfg: Any, where: str) -> Any:
 
     Args:
         registry: A registry of this module.
-        cfg: ``type``, a registered name or a class, and the arguments of that class.
+        cfg: ``type``, a registered name or a class, and the arguments of that class; or a name alone.
         where: The option that the config was given for, for error messages.
 
     Returns:
@@ -40,6 +40,7 @@ def build(registry: Registry, cfg: Any, where: str) -> Any:
     Raises:
         MTKDError: It is no dict with a ``type``, no such name is registered, or the arguments do not fit.
     """
+    cfg = {'type': cfg} if isinstance(cfg, str) else cfg
     if not isinstance(cfg, Mapping) or 'type' not in cfg:
         registry.import_from_location()
         raise MTKDError(f'{where}: {cfg!r} is no dict(type=...); the type is one of {", ".join(registry.module_dict)}')
@@ -55,5 +56,6 @@ def build(registry: Registry, cfg: Any, where: str) -> Any:
     try:
         inspect.signature(cls).bind(**arguments)
     except TypeError as error:
-        raise MTKDError(f'{where}: {name!r}: {error}; it takes {inspect.signature(cls)}') from None
+        options = ', '.join(inspect.signature(cls).parameters) or 'no options'
+        raise MTKDError(f'{where}: {name!r}: {error}; it takes {options}') from None
     return cls(**arguments)

@@ -27,7 +27,7 @@ from mmengine.utils import is_installed
 from torch import nn
 
 from mtkd_rl.errors import MTKDError, candidates
-from mtkd_rl.teachers.checkpoint import read_checkpoint, state_dict_of
+from mtkd_rl.teachers.checkpoint import locate, read_checkpoint, state_dict_of
 
 
 def reports_errors(main: Callable[..., None]) -> Callable[..., int]:
@@ -143,8 +143,10 @@ def load_config(name: str) -> Config:
         files = [frame.f_locals['filename'] for frame in frames if frame.f_code.co_name == '_is_lazy_import']
         where = files[-1] if files else error.filename  # mmengine parses text, so that only its frames know the file
         raise MTKDError(f'config {name}: {error.msg} in {where}, line {error.lineno}') from error
-    except (OSError, ModuleNotFoundError) as error:
-        raise MTKDError(f'config {name}: {error}') from error
+    except (OSError, ImportError) as error:
+        where = ', or a module of custom_imports is not found: run with PYTHONPATH=. or as python -m mtkd_rl'
+        hint = where if 'custom_imports' in path.read_text() else ''
+        raise MTKDError(f'config {name}: {error}{hint}') from error
 
 
 def prepare(cfg: Config, args: Namespace) -> None:
@@ -156,7 +158,13 @@ def prepare(cfg: Config, args: Namespace) -> None:
     """
     cfg.launcher = args.launcher
     cfg.work_dir = args.work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(args.config).stem))
-    cfg.merge_from_dict(args.cfg_options)
+    try:
+        cfg.merge_from_dict(args.cfg_options)
+    except (KeyError, TypeError) as error:
+        raise MTKDError(
+            f'--cfg-options {" ".join(args.cfg_options)}: {type(error).__name__} {str(error)[:120]}; '
+            'an item of a list is named by its number, as in custom_hooks.0.temperature=2'
+        ) from None
     if cfg.get('default_scope') == 'mmpretrain':
         _complete_loaders(cfg)
     if cfg.launcher == 'pytorch' and get_device() == 'cpu' and not torch.distributed.is_initialized():
@@ -244,17 +252,22 @@ def claim_work_dir(work_dir: str) -> None:
         ) from error
 
 
+def local_copy(path: str) -> str:
+    """What an http(s) URL names, downloaded, so that it is checked as a file is; anything else as it is."""
+    return str(locate(path)) if path.startswith(('http://', 'https://')) else path
+
+
 def check_checkpoint(path: str, trust: bool = False) -> dict | None:
     """Check that mmengine can load a checkpoint without running code that it holds.
 
     mmengine falls back to unpickling anything. A file that passes here never takes it there.
 
     Args:
-        path: A file; a URL is left to mmengine.
+        path: A file; another scheme, such as ``torchvision://``, is left to mmengine.
         trust: Check only that the file is there.
 
     Returns:
-        What the file holds, on the CPU; ``None`` for a URL or a trusted file.
+        What the file holds, on the CPU; ``None`` for another scheme or a trusted file.
 
     Raises:
         MTKDError: If the file is not there, is damaged, or holds more than tensors and plain containers.

@@ -64,14 +64,11 @@ class Decision(NamedTuple):
         logit: Weights of the logit losses, ``(B, M)``, not negative.
         feature: Weights of the feature losses, ``(B, M)``, not negative.
         strength: Factor on all of a sample's distillation, ``(B,)``, not negative.
-        hardness: How hard the samples are that the student teaches itself on, ``(B, K)``; ``None`` where there are
-            none.
     """
 
     logit: Tensor
     feature: Tensor
     strength: Tensor
-    hardness: Tensor | None = None
 
 
 class Credit(NamedTuple):

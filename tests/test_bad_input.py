@@ -11,6 +11,7 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from mtkd_rl.errors import MTKDError
+from mtkd_rl.weighting.base import Formula, everywhere
 
 ROOT = Path(__file__).parents[1]
 A = runs.teacher((6, 12))
@@ -42,6 +43,23 @@ def line_of(tmp_path, capfd, entries=None, student=None, **options):
     return line
 
 
+class WrongShape(Formula):
+    def decide(self, state):
+        return everywhere(torch.ones(len(state.target), 5))
+
+
+class BareTensor(Formula):
+    def decide(self, state):
+        return torch.ones(len(state.target), 2)
+
+
+class Reduced:
+    kind = 'logit'
+
+    def __call__(self, student, teacher, target, temperature):
+        return (student - teacher).square().mean()
+
+
 PPO = dict(type='PPOWeighting')
 MISTAKES = {
     'no teachers': (dict(teachers={}), ['`teachers` is empty']),
@@ -70,7 +88,18 @@ MISTAKES = {
     'unknown feature loss': (dict(feature_loss=dict(type='MSEE')), ['feature_loss', "'MSEE'", 'MSE']),
     'loss of the other kind': (dict(logit_loss=dict(type='MSE')), ["logit_loss: 'MSE' is not a logit loss", 'KD']),
     'argument of a loss': (dict(logit_loss=dict(type='KD', tau=2)), ['logit_loss', 'tau', 'standardise']),
-    'loss by its name alone': (dict(logit_loss='KD'), ['logit_loss', 'dict(type=']),
+    'loss that is no config': (dict(logit_loss=1), ['logit_loss', 'dict(type=']),
+    'rollout of one': (dict(strategy=PPO | dict(rollout=1)), ['PPOWeighting: rollout is 1', 'at least 2']),
+    'learning rate': (dict(strategy=PPO | dict(learning_rate='x')), ["learning_rate is 'x'", 'finite number']),
+    'range of strength': (dict(strategy=PPO | dict(strength=(-3, -1))), ['strength is (-3, -1)', '0 <= low < high']),
+    'no range of strength': (dict(strategy=PPO | dict(strength=2.0)), ['strength is 2.0', '0 <= low < high']),
+    'negative weight of a loss': (dict(logit_weight=-1), ['logit_weight is -1', 'at least 0']),
+    'weight that is no number': (dict(feature_weight='1'), ["feature_weight is '1'"]),
+    'end before begin': (dict(begin=5, end=2), ['end is 2 and begin 5']),
+    'weight of a teacher': (
+        dict(teachers=dict(a=A), strategy=dict(type='FixedWeighting', weights=dict(a='x'))),
+        ["weight of a is 'x'"],
+    ),
     'unknown strategy': (dict(strategy=dict(type='PPOWeightin')), ['strategy', "'PPOWeightin'", 'PPOWeighting']),
     'argument of a strategy': (dict(strategy=dict(type='AverageWeighting', weights=1)), ['strategy', 'weights']),
     'option of PPO': (
@@ -215,3 +244,16 @@ def test_nobody_finite_is_training_alone(tmp_path):
 def test_a_mistake_in_python_is_the_same_error(tmp_path):
     with pytest.raises(MTKDError, match=r"there is no layer 'nowhere'"):
         Runner.from_cfg(runs.config(tmp_path, [runs.entry(student_layer='nowhere')])).train()
+
+
+@pytest.mark.parametrize(
+    ('options', 'told'),
+    [
+        (dict(strategy=dict(type=WrongShape)), r'strategy WrongShape: decide returned \(20, 5\).*\(20, 2\)'),
+        (dict(strategy=dict(type=BareTensor)), 'strategy BareTensor: decide returned Tensor.*everywhere'),
+        (dict(logit_loss=dict(type=Reduced)), r'loss Reduced: it returned \(\); return one value a sample'),
+    ],
+)
+def test_a_mistake_in_ones_own_class_is_told(tmp_path, options, told):
+    with pytest.raises(MTKDError, match=told):
+        runs.train(runs.config(tmp_path, [runs.entry(**options)]))

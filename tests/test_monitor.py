@@ -60,7 +60,7 @@ def run(tmp_path):
         | {f'mtkd/weight_logit/{name}/std': 0.1 for name in 'ab'}
         for step in (10, 20)
     ]
-    for started, text in (('1', 'nothing'), ('2', '\n'.join(map(json.dumps, [{'lr': 1.0, 'step': 1}, *rows])))):
+    for started, text in (('1', ''), ('2', '\n'.join(map(json.dumps, [{'lr': 1.0, 'step': 1}, *rows])))):
         (tmp_path / started / 'vis_data').mkdir(parents=True)
         (tmp_path / started / 'vis_data' / 'scalars.json').write_text(text)
     summary = {'teachers': ['a', 'b'], 'leads': [[0.25, 0.75], [1.0, 0.0]]}

@@ -28,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     cfg = tooling.load_config(args.config)
     tooling.prepare(cfg, args)
-    cfg.load_from, cfg.resume = args.checkpoint, False
-    checkpoint = tooling.check_checkpoint(args.checkpoint, args.trust)
+    cfg.load_from, cfg.resume = tooling.local_copy(args.checkpoint), False
+    checkpoint = tooling.check_checkpoint(cfg.load_from, args.trust)
     tooling.check_data_roots(cfg, ['test_dataloader'])
     tooling.claim_work_dir(cfg.work_dir)
     runner = tooling.build_runner(cfg)

@@ -63,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     cfg = configure(args)
     tooling.check_data_roots(cfg, ['train_dataloader', 'val_dataloader'])
     tooling.claim_work_dir(cfg.work_dir)
+    if cfg.get('load_from'):
+        cfg.load_from = tooling.local_copy(cfg.load_from)
     start = cfg.get('load_from') or (find_latest_checkpoint(cfg.work_dir) if cfg.get('resume') else None)
     if start:
         tooling.check_checkpoint(start, args.trust)

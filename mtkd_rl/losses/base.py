@@ -82,6 +82,6 @@ def build_loss(cfg: Mapping[str, Any], kind: Kind) -> LogitLoss | FeatureLoss:
     where = f'{kind}_loss'
     loss = build(LOSSES, cfg, where)
     if getattr(loss, 'kind', None) != kind:
-        names = [name for name, known in LOSSES.module_dict.items() if known.kind == kind]
+        names = [name for name, known in LOSSES.module_dict.items() if getattr(known, 'kind', None) == kind]
         raise MTKDError(f'{where}: {cfg["type"]!r} is not a {kind} loss; give one of {", ".join(names)}')
     return loss

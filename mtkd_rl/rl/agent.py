@@ -4,7 +4,8 @@ Every sample is an episode of one step: a contextual bandit. So the discount is 
 minus the critic's value, and samples of different batches, also of a short last one, fill the same rollout.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import Logger
 from torch import Tensor
+from torch.distributions import Distribution
 
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.rl.action import ActionLayout
@@ -74,6 +76,7 @@ class Agent:
         **ppo: Any,
     ) -> None:
         self.layout = layout
+        self.shared_encoder = shared_encoder
         self.rollout = rollout
         self.device = torch.device(device)
         self.observation_width = observation_width
@@ -88,7 +91,7 @@ class Agent:
                 n_steps=rollout,
                 gamma=0.0,
                 rollout_buffer_class=SampleRollout,
-                policy_kwargs={**own, **options.pop('policy_kwargs', {})},
+                policy_kwargs={**own, **(options.pop('policy_kwargs', None) or {})},
                 device=self.device,
                 _init_setup_model=False,
                 **options,
@@ -118,14 +121,16 @@ class Agent:
         """
         policy = self.ppo.policy
         policy.set_training_mode(False)
-        distribution: Any = policy.get_distribution(observation).distribution
         if noise is None:
             rows = len(observation)
             shape = (get_world_size() * rows, self.layout.width)
             noise = torch.randn(shape, generator=self.noise, device=self.device)[get_rank() * rows :][:rows]
-        action = distribution.mean + distribution.stddev * noise
+        with _unvalidated():
+            distribution: Any = policy.get_distribution(observation).distribution
+            action = distribution.mean + distribution.stddev * noise
+            log_prob = distribution.log_prob(action).sum(dim=1)
         value = policy.predict_values(observation).flatten()
-        return distribution.mean, Sampled(action, value, distribution.log_prob(action).sum(dim=1))
+        return distribution.mean, Sampled(action, value, log_prob)
 
     def remember(self, observation: Tensor, sampled: Sampled, reward: Tensor) -> None:
         """Keeps a batch of decisions and their rewards, on the device, until the rollout is full."""
@@ -201,8 +206,16 @@ class Agent:
         """What another run needs: the policy's parameters, and what its observations and actions mean."""
         return {
             'parameters': {name: value.cpu() for name, value in self.ppo.policy.state_dict().items()},
+            **self._meaning(),
+        }
+
+    def _meaning(self) -> dict[str, Any]:
+        """What observations and actions mean; an agent is of no use where they mean something else."""
+        return {
+            'observation': 'compact' if self.shared_encoder else 'paper',
             'kinds': list(self.layout.kinds),
             'strength': list(self.layout.strength) if self.layout.strength else None,
+            'scale': self.layout.scale,
         }
 
     def load_policy(self, state: dict[str, Any]) -> None:
@@ -211,11 +224,7 @@ class Agent:
         Raises:
             MTKDError: It weighs other kinds of knowledge, or has other shapes.
         """
-        here = {
-            'kinds': list(self.layout.kinds),
-            'strength': list(self.layout.strength) if self.layout.strength else None,
-        }
-        for key, value in here.items():
+        for key, value in self._meaning().items():
             if state[key] != value:
                 raise MTKDError(
                     f'the saved agent has {key} {state[key]}, this run {value}; give this run the same settings'
@@ -284,6 +293,17 @@ def read_policy(path: str) -> dict[str, Any]:
 def write_policy(policy: dict[str, Any], path: str | Path) -> None:
     """Writes a policy to a file that ``read_policy`` reads."""
     torch.save({'policy': policy}, path)
+
+
+@contextmanager
+def _unvalidated() -> Iterator[None]:
+    """Keeps torch from checking the arguments of distributions: each check waits for the device."""
+    before = Distribution._validate_args
+    Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(before)
 
 
 def _gathered(batches: Sequence[Tensor]) -> Tensor:

@@ -7,6 +7,7 @@ gradients at the point where the teacher teaches: the logits, or the tapped feat
 """
 
 import torch
+from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -127,8 +128,12 @@ class CreditAssigner:
         return credit
 
     def _look(self, gradient: Tensor) -> None:
-        old = self.reference
-        self.reference = gradient if old is None else self.momentum * old + (1 - self.momentum) * gradient
+        """Takes a batch in; one that is not finite is passed over, or it would stay in the mean for good."""
+        if get_world_size() > 1:
+            all_reduce(gradient, op='mean')
+        old = torch.zeros_like(gradient) if self.reference is None else self.reference
+        new = gradient if self.reference is None else self.momentum * old + (1 - self.momentum) * gradient
+        self.reference = torch.where(torch.isfinite(gradient).all(), new, old)
 
     def state_dict(self) -> dict[str, Tensor | None]:
         """The running mean, to be saved."""

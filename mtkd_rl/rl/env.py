@@ -6,6 +6,7 @@ student.
 """
 
 import copy
+import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, SupportsFloat
 
@@ -101,6 +102,7 @@ class DistillationEnv(gymnasium.Env):
         from mtkd_rl.hook import MTKDHook
 
         cfg = Config.fromfile(config) if isinstance(config, str) else config
+        cfg.work_dir = cfg.get('work_dir') or tempfile.mkdtemp()
         runner = Runner.from_cfg(cfg)
         hooks = [hook for hook in runner.hooks if isinstance(hook, MTKDHook)]
         if not hooks:
@@ -174,7 +176,7 @@ class DistillationEnv(gymnasium.Env):
 
     def _learn(self) -> float:
         """One training step of student and adapters with the decisions on the batch."""
-        decision = Decision(*(torch.cat(parts) for parts in list(zip(*self._decisions))[:3]))
+        decision = Decision(*(torch.cat(parts) for parts in zip(*self._decisions)))
         lesson = self.distiller.teach(self._observed, decision, 1.0)
         loss, _ = self.student.parse_losses({**self._losses, **lesson.losses})
         self.optim_wrapper.update_params(loss)

@@ -20,8 +20,10 @@ class FixedWeighting(Formula):
     def __init__(self, weights: dict[str, float]) -> None:
         self.weights = weights
         for name, weight in weights.items():
-            if not 0 <= weight < float('inf'):
-                raise MTKDError(f'FixedWeighting: the weight of {name} is {weight}; give a finite number of at least 0')
+            if not (isinstance(weight, int | float) and 0 <= weight < float('inf')):
+                raise MTKDError(
+                    f'FixedWeighting: the weight of {name} is {weight!r}; give a finite number of at least 0'
+                )
 
     def prepare(self, setting: Setting) -> None:
         """Orders the weights as the pool is.

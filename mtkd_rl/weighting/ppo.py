@@ -4,9 +4,10 @@ import inspect
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from mtkd_rl.errors import MTKDError, candidates
+from mtkd_rl.errors import MTKDError, candidates, check_number
 from mtkd_rl.registry import REWARDS, STRATEGIES, build
 from mtkd_rl.rl.action import ActionLayout
 from mtkd_rl.rl.agent import OPTIONS, Agent, Sampled, read_policy, write_policy
@@ -39,7 +40,7 @@ class PPOWeighting:
         **ppo: Further arguments of stable-baselines3's PPO, of ``mtkd_rl.rl.agent.OPTIONS``.
 
     Raises:
-        MTKDError: An unknown observation or option; frozen without an agent.
+        MTKDError: An unknown observation or option; a value out of its range; frozen without an agent.
     """
 
     def __init__(
@@ -61,6 +62,15 @@ class PPOWeighting:
         if observation not in ENCODINGS:
             raise MTKDError(
                 f'PPOWeighting: no observation {observation!r}; there are: {candidates(observation, ENCODINGS)}'
+            )
+        for name in ('scale', 'learning_rate', 'ent_coef'):
+            check_number('PPOWeighting', name, {'scale': scale, **ppo}.get(name, 0.0))
+        for name, low in (('rollout', 2), ('batch_size', 2), ('n_epochs', 1)):
+            check_number('PPOWeighting', name, {'rollout': rollout, **ppo}.get(name, low), low, whole=True)
+        ranged = isinstance(strength, list | tuple) and len(strength) == 2 and 0 <= strength[0] < strength[1]
+        if strength is not None and not ranged:
+            raise MTKDError(
+                f'PPOWeighting: strength is {strength}; give a range (low, high) with 0 <= low < high, or None'
             )
         if frozen and agent is None:
             raise MTKDError(
@@ -91,7 +101,8 @@ class PPOWeighting:
 
     def decide(self, state: State) -> Decision:
         """The agent's weights, each kind's on the simplex, ``(B, M)``."""
-        observation = ENCODINGS[self.observation](state).flatten(1)
+        # a student that overflowed for a batch must not leave the agent broken for good
+        observation = torch.nan_to_num(ENCODINGS[self.observation](state).flatten(1), posinf=0.0, neginf=0.0)
         if self.agent is None:
             self.agent = self._create(observation.shape[1])
         mean, sampled = self.agent.act(observation)
@@ -105,7 +116,7 @@ class PPOWeighting:
         observation, sampled = self._pending
         self._pending = None
         explored = leave_out(self.agent.layout.decide(sampled.action), feedback.state.present)
-        reward = self.reward(feedback._replace(decision=explored))
+        reward = torch.nan_to_num(self.reward(feedback._replace(decision=explored)), posinf=0.0, neginf=0.0)
         self.agent.remember(observation, sampled, reward)
         said: dict[str, Tensor | float] = {
             'reward/mean': reward.mean(),
