@@ -40,7 +40,7 @@ def plot_weights(
     summary = json.loads(summary_file.read_text())
     rows = read_scalars(work_dir, f'mtkd/weight_{kind}/{summary["teachers"][0]}/mean')
     figure = Figure(figsize=(11, 4.2), layout='constrained', facecolor='white')
-    left, right = figure.subplots(1, 2, width_ratios=(1.7, 1))
+    left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
     _draw_course(left, rows, summary['teachers'], kind)
     _draw_leads(right, np.array(summary['leads'] or [[0.0] * len(summary['teachers'])]), summary['teachers'], classes)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def _draw_leads(axes: Axes, leads: np.ndarray, teachers: Sequence[str], classes:
                 axes.text(
                     x, y, f'{100 * leads[x, y]:.0f}', ha='center', va='center', size=8, color='white' if dark else '0.2'
                 )
-    axes.set(xlabel='class', title='Largest weight on which class, % of samples')
+    axes.set(xlabel='class', title='Who leads on which class, % of samples')
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 
