@@ -1,7 +1,7 @@
 # ResNet-20 on CIFAR-10, taught by three teachers of different strength that a PPO agent weighs per sample.
 # Paper: https://arxiv.org/abs/2502.18510
 # Command: python tools/train.py configs/cifar10/mtkd_rl_resnet20_cifar10.py
-# Time: not yet run here
+# Time: about 8 hours on one core (9,390 iterations of 3.0 s, tools/benchmark.py); not yet run here
 # Result: not yet run here
 #
 # Train the configs of teachers/ first.
