@@ -51,7 +51,7 @@ class Monitor:
         weights = getattr(feedback.decision, self.kinds[0])
         if self.leads is None:
             self.leads = torch.zeros(n_groups, len(self.teachers), device=absent.device)
-        leading = torch.nn.functional.one_hot(weights.argmax(dim=1), len(self.teachers)).to(self.leads.dtype)
+        leading = torch.zeros_like(weights).scatter_(1, weights.argmax(dim=1, keepdim=True), 1.0)
         self.leads = LATELY * self.leads.index_add(0, groups, leading)
 
     def read(self) -> tuple[dict[str, float], dict[str, int]]:

@@ -67,7 +67,8 @@ class Classification:
                 f'{len(labels)} labels for {len(logits)} pictures: only single-label classification can be distilled; '
                 'check gt_label in the data set'
             )
-        return F.one_hot(labels, logits.shape[1]).float()
+        # F.one_hot would look at the labels, and wait for them
+        return torch.zeros_like(logits, dtype=torch.float32).scatter_(1, labels.unsqueeze(1), 1.0)
 
     def ask(self, teacher: nn.Module, inputs: Tensor) -> None:
         """Runs the teacher; mmpretrain's models return logits by default, as any other network does."""

@@ -1,0 +1,56 @@
+"""No iteration waits for the device: nothing of a step reads a value of a tensor."""
+
+import pytest
+import runs
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+READS = ('_local_scalar_dense', '_is_all_true', 'is_nonzero', 'item', 'equal.default', 'nonzero', 'masked_select')
+
+
+class Reads(TorchDispatchMode):
+    """The operators that hand a tensor's value to Python, or whose result has a size that depends on values."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = str(function)
+        if any(read in name for read in READS):
+            self.seen.append(name)
+        return function(*args, **(kwargs or {}))
+
+
+def test_the_mode_sees_a_read():
+    with Reads() as reads:
+        float(torch.ones(1).sum())
+    assert reads.seen
+
+
+@pytest.mark.parametrize('observation', ['compact', 'paper'])
+def test_a_step_reads_no_value(tmp_path, observation):
+    """From the student's outputs to the rollout; an update, every 1,000 samples here, may wait."""
+    reads = []
+
+    def listen(runner):
+        hook = runs.hook_of(runner)
+
+        def watched(part):
+            def call(*args, **kwargs):
+                # the first iteration makes adapters, agent and optimizers
+                with Reads() as mode:
+                    result = part(*args, **kwargs)
+                if runner.iter > 0:
+                    reads.append(mode.seen)
+                return result
+
+            return call
+
+        hook.distiller.lesson = watched(hook.distiller.lesson)
+        hook.strategy.learn = watched(hook.strategy.learn)
+        hook.monitor.watch = watched(hook.monitor.watch)
+
+    strategy = dict(type='PPOWeighting', rollout=1000, observation=observation)
+    runs.train(runs.config(tmp_path, [runs.entry(strategy=strategy), runs.watching(before_train=listen)], epochs=1))
+    assert reads == [[], [], []] * 2
