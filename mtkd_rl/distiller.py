@@ -184,6 +184,11 @@ class Distiller:
     def build_adapters(self, student: Outputs, teachers: Sequence[Outputs]) -> nn.ModuleList:
         """An adapter a teacher on whatever the feature loss compares; none without a feature loss."""
         side = None if self.feature_loss is None else self.feature_loss.on
+        if side is not None and not getattr(student, side).requires_grad:
+            raise MTKDError(
+                f"the student's {side} has no gradient, so nothing can be taught there: its layers are frozen, or it "
+                'lies inside activation checkpointing; name another student_layer, or set feature_loss=None'
+            )
         with isolated(self.seed):
             adapters = [
                 build_adapter(getattr(student, side).detach(), getattr(outputs, side))

@@ -257,3 +257,13 @@ def test_a_mistake_in_python_is_the_same_error(tmp_path):
 def test_a_mistake_in_ones_own_class_is_told(tmp_path, options, told):
     with pytest.raises(MTKDError, match=told):
         runs.train(runs.config(tmp_path, [runs.entry(**options)]))
+
+
+def test_a_feature_that_cannot_learn_is_told(tmp_path):
+
+    def freeze(runner):
+        runner.model.backbone.requires_grad_(False)
+
+    hooks = [runs.watching(before_train=freeze), runs.entry(strategy=dict(type='AverageWeighting'))]
+    with pytest.raises(MTKDError, match=r'feature has no gradient.*feature_loss=None'):
+        runs.train(runs.config(tmp_path, hooks, epochs=1))
