@@ -18,6 +18,9 @@ from mtkd_rl.teachers import InputContract, Teacher, convert
 from mtkd_rl.types import Credit, Decision, Feedback, Knowledge, Outputs, State
 from mtkd_rl.weighting.base import Setting, Strategy, leave_out
 
+KINDS = ('logit', 'feature')
+"""The kinds of knowledge, in the order of ``Knowledge``."""
+
 
 class Observed(NamedTuple):
     """What is known of one batch before the decision.
@@ -87,8 +90,7 @@ class Distiller:
         self.logit_weight = logit_weight
         self.feature_weight = feature_weight
         self.seed = seed
-        losses = {'logit': logit_loss, 'feature': feature_loss}
-        self.kinds = tuple(kind for kind, loss in losses.items() if loss is not None)
+        self.kinds = tuple(kind for kind, loss in zip(KINDS, (logit_loss, feature_loss)) if loss is not None)
         # Made of the first batch, which shows the shapes; a ModuleList only so that it saves, moves and lists as one.
         self.adapters: nn.ModuleList | None = None
         self._saved_adapters: dict[str, Any] | None = None
@@ -133,8 +135,9 @@ class Distiller:
         with torch.autocast(self.device.type, enabled=False):
             student = self.task.outputs(records, target, 'student')
             pairs = self._pairs(student, teachers)
-            knowledge = self._knowledge(student, teachers, pairs, target)
-            credit = self.credit(student, target, knowledge) if wants_credit else {}
+            columns = self._losses(student, teachers, pairs, target)
+            knowledge = Knowledge(*(torch.stack(columns[kind], 1) if kind in columns else None for kind in KINDS))
+            credit = self.credit(student, target, columns) if wants_credit else {}
             return Observed(_state(student, teachers, pairs, present, target), knowledge, credit)
 
     def teach(self, observed: Observed, decision: Decision, factor: float) -> Lesson:
@@ -245,19 +248,21 @@ class Distiller:
             adapter(getattr(student, side), getattr(outputs, side)) for adapter, outputs in zip(self.adapters, teachers)
         ]
 
-    def _knowledge(
+    def _losses(
         self, student: Outputs, teachers: Sequence[Outputs], pairs: list[tuple[Tensor, Tensor]], target: Tensor
-    ) -> Knowledge:
-        logit = feature = None
+    ) -> dict[str, list[Tensor]]:
+        """Each teacher's unreduced losses ``(B,)``, of each kind that is switched on."""
+        columns = {}
         if self.logit_loss is not None:
-            columns = [
+            columns['logit'] = [
                 self.logit_loss(student.logits, outputs.logits, target, teacher.temperature)
                 for teacher, outputs in zip(self.teachers, teachers)
             ]
-            logit = stacked(columns, len(student.logits), self.logit_loss)
+            check_losses(columns['logit'], len(target), self.logit_loss)
         if self.feature_loss is not None:
-            feature = stacked([self.feature_loss(*pair) for pair in pairs], len(student.logits), self.feature_loss)
-        return Knowledge(logit, feature)
+            columns['feature'] = [self.feature_loss(*pair) for pair in pairs]
+            check_losses(columns['feature'], len(target), self.feature_loss)
+        return columns
 
     def _weigh(self, knowledge: Knowledge, decision: Decision, factor: float) -> dict[str, Tensor]:
         losses = {}
@@ -284,18 +289,17 @@ def check_decision(decision: Any, shape: torch.Size, strategy: str) -> None:
         )
 
 
-def stacked(columns: list[Tensor], rows: int, loss: object) -> Tensor:
-    """The losses of every teacher side by side, ``(B, M)``.
+def check_losses(columns: list[Tensor], rows: int, loss: object) -> None:
+    """Refuses a loss that is not unreduced.
 
     Raises:
-        MTKDError: A loss is not unreduced, one value a sample.
+        MTKDError: It does not have one value a sample.
     """
     for column in columns:
         if column.shape != (rows,):
             raise MTKDError(
                 f'loss {type(loss).__name__}: it returned {tuple(column.shape)}; return one value a sample, ({rows},)'
             )
-    return torch.stack(columns, dim=1)
 
 
 @torch.no_grad()

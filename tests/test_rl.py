@@ -152,7 +152,7 @@ def test_alignment_and_effect_against_taken_steps():
 
     logits = (embedding @ layer.T).requires_grad_()
     losses = torch.stack([kd(logits, teacher, 4.0) for teacher in teachers], dim=1)
-    teacher_pulls = pulls(losses, logits).double()
+    teacher_pulls = pulls(losses.unbind(1), logits).double()
     weight = layer.clone().requires_grad_()
     (reference,) = torch.autograd.grad(held_out_loss(weight), weight)
     effects = effect(teacher_pulls, embedding, reference)
@@ -185,8 +185,8 @@ def test_credit_of_features_against_autograd():
     logits = embedding @ head.T
     task_loss = torch.nn.functional.cross_entropy(logits, target, reduction='none')
     compared = (embedding @ adapter.T - theirs).square().mean(dim=1)
-    knowledge = Knowledge(None, torch.stack([compared, -2 * compared], dim=1))
-    credit = CreditAssigner()(Outputs(logits, embedding, feature, task_loss), target, knowledge)
+    columns = dict(feature=[compared, -2 * compared])
+    credit = CreditAssigner()(Outputs(logits, embedding, feature, task_loss), target, columns)
     assert set(credit) == {'feature'}
     assert credit['feature'].effect is None
     for i in range(3):
@@ -204,13 +204,13 @@ def test_the_reference_is_that_of_the_batches_before():
         state = make_state(samples=6)
         logits = (state.student.logits + step).requires_grad_()
         student = state.student._replace(logits=logits * (1 + step))
-        knowledge = Knowledge(torch.stack([kd(student.logits, t.logits, 4.0) for t in state.teachers], dim=1), None)
-        credit = assigner(student, state.target, knowledge)['logit']
+        columns = [kd(student.logits, t.logits, 4.0) for t in state.teachers]
+        credit = assigner(student, state.target, dict(logit=columns))['logit']
         if step == 0:
             assert credit.effect is None
         else:
             expected = gradients[0] if step == 1 else 0.75 * gradients[0] + 0.25 * gradients[1]
-            there = effect(pulls(knowledge.logit, student.logits), student.embedding, expected)
+            there = effect(pulls(columns, student.logits), student.embedding, expected)
             assert torch.allclose(credit.effect, there, atol=1e-6)
         residual = torch.softmax(student.logits.detach(), dim=1) - state.target
         gradients.append(residual.T @ student.embedding / 6)
@@ -218,8 +218,8 @@ def test_the_reference_is_that_of_the_batches_before():
 
 def test_no_gradient_is_no_credit():
     state = make_state()
-    knowledge = Knowledge(torch.ones(6, 2), torch.ones(6, 2))
-    credit = CreditAssigner()(state.student, state.target, knowledge)
+    columns = [torch.ones(6), torch.ones(6)]
+    credit = CreditAssigner()(state.student, state.target, dict(logit=columns, feature=columns))
     assert not credit['logit'].alignment.any()
     assert not credit['feature'].alignment.any()
 

@@ -83,7 +83,7 @@ def train(
     for _ in range(iterations):
         state, knowledge, student, target, _ = batch(right, rng)
         decision = strategy.decide(state)
-        given = credit(student, target, knowledge) if strategy.wants_credit else {}
+        given = credit(student, target, dict(logit=knowledge.logit.unbind(1))) if strategy.wants_credit else {}
         strategy.learn(Feedback(state, decision, Knowledge(knowledge.logit.detach(), None), given))
     return strategy, rng
 

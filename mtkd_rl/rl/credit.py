@@ -6,40 +6,43 @@ a loss each, so the agent can be told how its decision compares with others on t
 gradients at the point where the teacher teaches: the logits, or the tapped feature.
 """
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 from torch.nn import functional as F
 
-from mtkd_rl.types import Credit, Knowledge, Outputs
+from mtkd_rl.types import Credit, Outputs
 
 
-def pulls(losses: Tensor, at: Tensor) -> Tensor:
+def pulls(columns: Sequence[Tensor], at: Tensor) -> Tensor:
     """The gradient of every teacher's losses at one point of the student's graph, which is kept.
 
     Args:
-        losses: Unreduced losses ``(B, M)``, depending on ``at``.
+        columns: Each teacher's unreduced losses ``(B,)``, depending on ``at``. Not cut from a stack of them: the way
+            back from a stack goes through all teachers, with zeros, for each of them.
         at: A tensor ``(B, ...)`` of the graph.
 
     Returns:
         ``(B, M, ...)``, float32.
     """
-    return torch.stack([_gradient(column.sum(), at) for column in losses.unbind(dim=1)], dim=1)
+    return torch.stack([_gradient(column.sum(), at) for column in columns], dim=1)
 
 
-def alignments(losses: Tensor, task_pull: Tensor, at: Tensor) -> Tensor:
+def alignments(columns: Sequence[Tensor], task_pull: Tensor, at: Tensor) -> Tensor:
     """The cosines of ``alignment``, one teacher at a time, so that only one gradient of a feature is held.
 
     Args:
-        losses: Unreduced losses ``(B, M)``, depending on ``at``.
+        columns: Each teacher's unreduced losses ``(B,)``, depending on ``at``.
         task_pull: The task's gradient at ``at``, of its shape.
         at: A tensor ``(B, ...)`` of the graph.
 
     Returns:
         ``(B, M)`` in [-1, 1].
     """
-    columns = [alignment(task_pull, _gradient(column.sum(), at).unsqueeze(1)) for column in losses.unbind(dim=1)]
-    return torch.cat(columns, dim=1)
+    cosines = [alignment(task_pull, _gradient(column.sum(), at).unsqueeze(1)) for column in columns]
+    return torch.cat(cosines, dim=1)
 
 
 def alignment(task_pull: Tensor, teacher_pulls: Tensor) -> Tensor:
@@ -106,24 +109,24 @@ class CreditAssigner:
         self.momentum = momentum
         self.reference: Tensor | None = None
 
-    def __call__(self, student: Outputs, target: Tensor, knowledge: Knowledge) -> dict[str, Credit]:
+    def __call__(self, student: Outputs, target: Tensor, columns: Mapping[str, Sequence[Tensor]]) -> dict[str, Credit]:
         """Credit of each kind of knowledge, ``logit`` and ``feature``, that is switched on.
 
         Args:
             student: Outputs with their graph.
             target: Soft labels ``(B, C)``.
-            knowledge: Unreduced losses with their graph.
+            columns: Kind to each teacher's unreduced losses ``(B,)``, with their graph.
         """
         residual = (torch.softmax(student.logits.detach(), dim=1) - target).detach()
         embedding = student.embedding.detach()
         credit = {}
-        if knowledge.logit is not None:
-            logit_pulls = pulls(knowledge.logit, student.logits)
+        if 'logit' in columns:
+            logit_pulls = pulls(columns['logit'], student.logits)
             others = None if self.reference is None else effect(logit_pulls, embedding, self.reference)
             credit['logit'] = Credit(alignment(residual, logit_pulls), others)
-        if knowledge.feature is not None:
+        if 'feature' in columns:
             task_pull = _gradient(student.task_loss.sum(), student.feature)
-            credit['feature'] = Credit(alignments(knowledge.feature, task_pull, student.feature), None)
+            credit['feature'] = Credit(alignments(columns['feature'], task_pull, student.feature), None)
         self._look(residual.T @ embedding / len(residual))
         return credit
 
