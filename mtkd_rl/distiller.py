@@ -1,9 +1,11 @@
 """One student, its pool, adapters and losses: tensors in, losses and feedback out. Knows nothing of the Runner."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mtkd_rl.errors import MTKDError
@@ -188,9 +190,12 @@ class Distiller:
         """An adapter a teacher on whatever the feature loss compares; none without a feature loss."""
         side = None if self.feature_loss is None else self.feature_loss.on
         if side is not None and not getattr(student, side).requires_grad:
-            raise MTKDError(
-                f"the student's {side} has no gradient, so nothing can be taught there: its layers are frozen, or it "
-                'lies inside activation checkpointing; name another student_layer, or set feature_loss=None'
+            print_log(
+                f"mtkd_rl: the student's {side} has no gradient, so the feature loss teaches it nothing: its layers "
+                'are frozen, or it lies inside activation checkpointing; name another student_layer, or set '
+                'feature_loss=None',
+                logger='current',
+                level=logging.WARNING,
             )
         with isolated(self.seed):
             adapters = [

@@ -260,10 +260,12 @@ def test_a_mistake_in_ones_own_class_is_told(tmp_path, options, told):
 
 
 def test_a_feature_that_cannot_learn_is_told(tmp_path):
+    """The logits of a frozen backbone's head can still be taught, so it is a warning."""
 
     def freeze(runner):
         runner.model.backbone.requires_grad_(False)
 
     hooks = [runs.watching(before_train=freeze), runs.entry(strategy=dict(type='AverageWeighting'))]
-    with pytest.raises(MTKDError, match=r'feature has no gradient.*feature_loss=None'):
-        runs.train(runs.config(tmp_path, hooks, epochs=1))
+    runner = runs.train(runs.config(tmp_path, hooks, epochs=1))
+    (log,) = Path(runner.log_dir).glob('*.log')
+    assert "the student's feature has no gradient" in log.read_text()
