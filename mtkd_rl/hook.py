@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.config import Config
 from mmengine.dist import broadcast_object_list
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.model import is_model_wrapper
@@ -124,27 +125,8 @@ class MTKDHook(Hook):
                 'custom_hooks has more than one MTKDHook; put all teachers into one, each with its own name'
             )
         student = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        task = find_task(student)
-        loaded = loaded_order(runner.cfg)
-        source = contract_of(student.data_preprocessor, loaded)
-        pool = build_pool(self.teachers, temperature=self.temperature, source=source, loaded=loaded)
-        device = next(student.parameters()).device
-        for teacher in pool:
-            teacher.to(device)
-        self.pool = pool
-        self.distiller = Distiller(
-            student,
-            pool,
-            task,
-            source,
-            self.strategy,
-            logit_loss=self.logit_loss,
-            feature_loss=self.feature_loss,
-            logit_weight=self.logit_weight,
-            feature_weight=self.feature_weight,
-            student_layer=self.student_layer,
-            seed=_common_seed(runner),
-        )
+        self.distiller = self.assemble(student, runner.cfg, _common_seed(runner))
+        self.pool = pool = self.distiller.teachers
         self.adapter_optimizer = AdapterOptimizer(self.adapter_lr)
         self.monitor = Monitor([teacher.name for teacher in pool], self.distiller.kinds)
         self.interval = next((hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)), 10)
@@ -161,6 +143,38 @@ class MTKDHook(Hook):
         ]
         for teacher in pool:
             runner.logger.info(f'mtkd_rl: teacher {teacher.name}: {teacher.description}, {teacher.contract}')
+
+    def assemble(self, student: nn.Module, cfg: Config, seed: int) -> Distiller:
+        """Builds the pool and the distiller, which listens to the student from here on.
+
+        Args:
+            student: The bare student, not its wrapper, on the device where it trains.
+            cfg: The config that it trains by, for how its pictures are loaded.
+            seed: Of adapters and agent.
+
+        Raises:
+            MTKDError: Whatever the hook's options name is not there or does not fit the student.
+        """
+        task = find_task(student)
+        loaded = loaded_order(cfg)
+        source = contract_of(student.data_preprocessor, loaded)
+        pool = build_pool(self.teachers, temperature=self.temperature, source=source, loaded=loaded)
+        device = next(student.parameters()).device
+        for teacher in pool:
+            teacher.to(device)
+        return Distiller(
+            student,
+            pool,
+            task,
+            source,
+            self.strategy,
+            logit_loss=self.logit_loss,
+            feature_loss=self.feature_loss,
+            logit_weight=self.logit_weight,
+            feature_weight=self.feature_weight,
+            student_layer=self.student_layer,
+            seed=seed,
+        )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Sets how strong the distillation is in this iteration; at 0 no teacher runs."""
