@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from mmengine.config import Config
@@ -157,7 +157,7 @@ class MTKDHook(Hook):
         """
         task = find_task(student)
         loaded = loaded_order(cfg)
-        source = contract_of(student.data_preprocessor, loaded)
+        source = contract_of(cast(nn.Module, student.data_preprocessor), loaded)
         pool = build_pool(self.teachers, temperature=self.temperature, source=source, loaded=loaded)
         device = next(student.parameters()).device
         for teacher in pool:
