@@ -3,7 +3,6 @@
 import inspect
 import json
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +11,7 @@ from mmengine.config import Config
 from mmengine.dist import broadcast_object_list
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mtkd_rl.adapter_optimizer import AdapterOptimizer
@@ -21,7 +20,7 @@ from mtkd_rl.errors import MTKDError, candidates, check_number
 from mtkd_rl.losses import build_loss
 from mtkd_rl.monitor import Monitor
 from mtkd_rl.registry import HOOKS, STRATEGIES, build
-from mtkd_rl.rng import random_state, set_random_state
+from mtkd_rl.resume import Resume
 from mtkd_rl.tasks import find_task
 from mtkd_rl.teachers import build_pool, compare_manifests, contract_of, loaded_order, manifest
 
@@ -115,7 +114,11 @@ class MTKDHook(Hook):
                 'MTKDHook: logit_loss and feature_loss are both None, so there is nothing to teach; set one'
             )
         self._resumed: dict[str, Any] | None = None
-        self._after_first_batch: Callable[[], None] | None = None
+        self._resume = Resume()
+
+    def before_run(self, runner: Runner) -> None:
+        """Sees to what a run resumes from; testing passes here too."""
+        self._resume.before_run(runner)
 
     def before_train(self, runner: Runner) -> None:
         """Builds the pool and the distiller, and installs the forward hook on the student."""
@@ -133,7 +136,7 @@ class MTKDHook(Hook):
         self._factor = 0.0
         self._lesson: Lesson | None = None
         if self._resumed is not None:
-            self._resume(runner, self._resumed)
+            self._go_on(runner, self._resumed)
             self._resumed = None
         # what is recorded, decided and drawn is no part of a compiled step
         teach = torch.compiler.disable(self._teach) if runner.cfg.get('compile') else self._teach
@@ -178,9 +181,6 @@ class MTKDHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Sets how strong the distillation is in this iteration; at 0 no teacher runs."""
-        if self._after_first_batch is not None:
-            self._after_first_batch()
-            self._after_first_batch = None
         now = runner.iter / len(runner.train_dataloader) if self.by_epoch else runner.iter
         self._factor = schedule(now, self.begin, self.end, self.warmup)
 
@@ -195,6 +195,11 @@ class MTKDHook(Hook):
         # when LoggerHook logs, so that a row has its own weights
         if self.every_n_inner_iters(batch_idx, self.interval) or self.end_of_epoch(runner.train_dataloader, batch_idx):
             self._show(runner)
+        self._resume.after_train_iter(runner)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Comes before the checkpoint of an epoch."""
+        self._resume.after_train_epoch(runner)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Saves all that learns, the random states and who the teachers were; no teacher's weights."""
@@ -203,20 +208,23 @@ class MTKDHook(Hook):
                 'distiller': self.distiller.state_dict(),
                 'adapter_optimizer': self.adapter_optimizer.state_dict(),
                 'teachers': manifest(self.pool),
-                'random': random_state(),
+                'random': self._resume.state_dict(),
             }
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Keeps what is ours of a checkpoint that is resumed; ``load_from`` starts anew."""
         if runner._resume:
             self._resumed = checkpoint.get(KEY)
-            if self._resumed is None:
+            if self._resumed is not None:
+                self._resume.load_state_dict(self._resumed['random'])
+            else:
                 runner.logger.warning(
                     'mtkd_rl: the checkpoint is of a run without MTKDHook: adapters and agent start anew'
                 )
 
     def after_train(self, runner: Runner) -> None:
         """Takes everything off the student, and writes the summary and, where there is one, the agent."""
+        self._resume.after_train(runner)
         for handle in self._handles:
             handle.remove()
         self.distiller.close()
@@ -239,7 +247,7 @@ class MTKDHook(Hook):
             )
             runner.logger.info(f'mtkd_rl: mean weights over the run: {means}; more in {work_dir / "distillation.json"}')
 
-    def _resume(self, runner: Runner, saved: dict[str, Any]) -> None:
+    def _go_on(self, runner: Runner, saved: dict[str, Any]) -> None:
         now = manifest(self.pool)
         difference = compare_manifests(saved['teachers'], now)
         if difference is not None and not self.allow_other_teachers:
@@ -252,21 +260,6 @@ class MTKDHook(Hook):
             self.adapter_optimizer.load_state_dict(saved['adapter_optimizer'])
         else:
             runner.logger.warning(f'mtkd_rl: other teachers ({difference}): adapters and agent start anew')
-        self._resume_random(runner, saved['random'])
-
-    def _resume_random(self, runner: Runner, state: dict[str, Any]) -> None:
-        """Puts the random states to where an uninterrupted run has them when it loads its next batch.
-
-        Making the iterator of a loader draws one number. So the draw of a validation that came after the checkpoint is
-        repeated, and that of an iteration-based loop, whose iterator was there before, is kept off the global states.
-        """
-        set_random_state(state)
-        if _validation_is_due(runner):
-            torch.empty((), dtype=torch.int64).random_()
-        if isinstance(runner.train_loop, IterBasedTrainLoop):
-            loader = runner.train_dataloader
-            own, loader.generator = loader.generator, torch.Generator()
-            self._after_first_batch = partial(setattr, loader, 'generator', own)
 
     def _teach(self, inputs: Tensor, data_samples: Sequence[Any]) -> dict[str, Tensor]:
         self._lesson = lesson = self.distiller.lesson(inputs, data_samples, self._factor)
@@ -296,17 +289,6 @@ def _common_seed(runner: Runner) -> int:
     seed = [runner.seed or 0]
     broadcast_object_list(seed)
     return seed[0]
-
-
-def _validation_is_due(runner: Runner) -> bool:
-    """Whether the training loop validates where it stands, as it does right after the checkpoint of an interval."""
-    loop = runner.train_loop
-    if runner.val_loop is None:
-        return False
-    loop._decide_current_val_interval()
-    by_epoch = isinstance(loop, EpochBasedTrainLoop)
-    done, last = (loop.epoch, loop.max_epochs) if by_epoch else (loop.iter, loop.max_iters)
-    return done >= loop.val_begin and (done % loop.val_interval == 0 or done == last)
 
 
 def schedule(now: float, begin: float, end: float | None, warmup: float) -> float:

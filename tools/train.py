@@ -3,13 +3,14 @@
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.device import get_device
-from mmengine.runner import find_latest_checkpoint
 
 from mtkd_rl import tooling
 from mtkd_rl.errors import MTKDError
+from mtkd_rl.resume import latest_whole
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
@@ -65,9 +66,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     tooling.claim_work_dir(cfg.work_dir)
     if cfg.get('load_from'):
         cfg.load_from = tooling.local_copy(cfg.load_from)
-    start = cfg.get('load_from') or (find_latest_checkpoint(cfg.work_dir) if cfg.get('resume') else None)
-    if start:
-        tooling.check_checkpoint(start, args.trust)
+    elif cfg.get('resume') and (latest := latest_whole(Path(cfg.work_dir))):
+        cfg.load_from = str(latest)
+    if cfg.get('load_from'):
+        tooling.check_checkpoint(cfg.load_from, args.trust)
     tooling.build_runner(cfg).train()
 
 

@@ -1,0 +1,230 @@
+"""Going on after a kill as if nothing had happened: a whole checkpoint to start from, and the random states.
+
+mmengine deletes old checkpoints before it writes the new one, writes it in place, saves no random states, and skips the
+validation that was due when it resumes. None of that is changed here; it is made up for around it.
+"""
+
+import logging
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import all_gather_object, broadcast_object_list, get_rank, get_world_size
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.logging import print_log
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+
+from mtkd_rl.errors import MTKDError
+from mtkd_rl.rng import random_state, set_random_state
+
+NUMBERED = r'(epoch|iter)_\d+\.pth'
+KEPT = '.mtkd_rl_previous.pth'
+"""Another name of the newest whole checkpoint, so that it outlives its deletion until the next one is written."""
+
+
+class Resume:
+    """What `MTKDHook` does at the stages of the same names, so that a killed run goes on exactly.
+
+    On the CPU, in one process or several, the resumed run is bitwise the uninterrupted one where the data are: with
+    ``num_workers=0``, or with workers that start anew each epoch. Workers that live longer (``persistent_workers``,
+    iteration-based loops) carry random states that nobody can save, so their augmentation differs; this is said.
+    """
+
+    def __init__(self) -> None:
+        self._saved: list[dict[str, Any]] | None = None
+        self._gathered: list[dict[str, Any]] | None = None
+        self._kept: str | None = None
+        self._put_back: Callable[[], None] | None = None
+
+    def before_run(self, runner: Runner) -> None:
+        """Where the run is to find the latest checkpoint itself: the latest that is whole."""
+        if not any(isinstance(hook, _GoesOn) for hook in runner.hooks):
+            runner.register_hook(_GoesOn(self))
+        if runner._resume and runner._load_from is None:
+            chosen = [str(latest_whole(Path(runner.work_dir)) or '') if get_rank() == 0 else '']
+            broadcast_object_list(chosen)
+            runner._load_from = chosen[0] or None
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """The random states, one a process."""
+        return [random_state()] if get_world_size() == 1 or self._gathered is None else self._gathered
+
+    def load_state_dict(self, state: list[dict[str, Any]]) -> None:
+        """Takes them, until all is ready to go on."""
+        self._saved = state
+
+    def before_train(self, runner: Runner) -> None:
+        """After all other hooks: random states, and the validation that the checkpoint came before."""
+        saved, self._saved = self._saved, None
+        if saved is None:
+            return
+        if len(saved) != get_world_size():
+            print_log(
+                f'mtkd_rl: the checkpoint is of {len(saved)} processes and this run has {get_world_size()}: its random '
+                'states start anew, so it will not end as the uninterrupted one',
+                logger='current',
+                level=logging.WARNING,
+            )
+            return
+        _warn_of_workers(runner)
+        # making an iterator draws a number; one that the uninterrupted run had made before draws it aside
+        if _had_iterator(runner):
+            loader = runner.train_dataloader
+            self._put_back = partial(setattr, loader, 'generator', loader.generator)
+            loader.generator = torch.Generator()
+        if _had_val_iterator(runner):
+            runner.val_dataloader.generator = torch.Generator()
+        set_random_state(saved[get_rank()])
+        if _validation_is_due(runner):
+            assert runner.val_loop is not None
+            runner.val_loop.run()
+
+    def after_train_iter(self, runner: Runner) -> None:
+        """Before a checkpoint that counts iterations."""
+        if self._put_back is not None:
+            self._put_back()
+            self._put_back = None
+        self._keep(runner)
+        if get_world_size() > 1 and any(
+            not hook.by_epoch
+            and (hook.every_n_train_iters(runner, hook.interval, hook.save_begin) or hook.is_last_train_iter(runner))
+            for hook in _checkpoint_hooks(runner)
+        ):
+            self._gather()
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Before a checkpoint that counts epochs."""
+        self._keep(runner)
+        if get_world_size() > 1:
+            self._gather()
+
+    def after_train(self, runner: Runner) -> None:
+        """The last checkpoint is whole, and nothing more will be deleted."""
+        if get_rank() == 0:
+            for hook in _checkpoint_hooks(runner):
+                Path(hook.out_dir, KEPT).unlink(missing_ok=True)
+
+    def _gather(self) -> None:
+        """Saving is the first process's alone, so what it needs of the others comes before."""
+        gathered: list[Any] = all_gather_object(random_state())
+        self._gathered = gathered
+
+    def _keep(self, runner: Runner) -> None:
+        """Gives the checkpoint that may be deleted next another name; a link, which costs nothing."""
+        for hook in _checkpoint_hooks(runner):
+            last = hook.last_ckpt
+            if get_rank() != 0 or hook.max_keep_ckpts <= 0 or last in (None, self._kept) or not Path(last).is_file():
+                continue
+            new = Path(last).with_name(f'{KEPT}.new')
+            new.unlink(missing_ok=True)
+            try:
+                os.link(last, new)
+            except OSError:  # a file system without links
+                shutil.copyfile(last, new)
+            new.replace(new.with_name(KEPT))
+            self._kept = last
+
+
+class _GoesOn(Hook):
+    """Comes after all other hooks are ready to train."""
+
+    priority = 'LOWEST'
+
+    def __init__(self, resume: Resume) -> None:
+        self.resume = resume
+
+    def before_train(self, runner: Runner) -> None:
+        self.resume.before_train(runner)
+
+
+def latest_whole(work_dir: Path) -> Path | None:
+    """The latest checkpoint of a work dir that was written to its end.
+
+    Args:
+        work_dir: With mmengine's ``last_checkpoint``, which may be older than the latest file, or name a deleted one.
+
+    Returns:
+        Its path; ``None`` where nothing was ever saved to the end, so that the run starts anew.
+
+    Raises:
+        MTKDError: Checkpoints were saved here and not one of them is whole.
+    """
+    pointer = work_dir / 'last_checkpoint'
+    text = pointer.read_text().strip() if pointer.is_file() else ''
+    named = Path(text) if text else None
+    folders = dict.fromkeys([work_dir, *([named.parent] if named is not None else [])])
+    files = [path for folder in folders for path in folder.glob('*.pth') if re.fullmatch(NUMBERED, path.name)]
+    found = sorted(files, key=lambda path: int(path.stem.rpartition('_')[2]), reverse=True)
+    found += [folder / KEPT for folder in folders if (folder / KEPT).is_file()]
+    for path in found:
+        if is_whole(path):
+            return path
+        print_log(
+            f'mtkd_rl: checkpoint {path} is damaged, as after a kill while it was written; looking for the one before',
+            logger='current',
+            level=logging.WARNING,
+        )
+    if named is not None:
+        raise MTKDError(
+            f'{work_dir}: none of its checkpoints is whole, and {pointer.name} names {named}; name another with '
+            f'--resume PATH, or remove {pointer.name} to start anew'
+        )
+    return None
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file that ``torch.save`` wrote has its end, and every part the checksum that is written there."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def _checkpoint_hooks(runner: Runner) -> list[CheckpointHook]:
+    return [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+
+
+def _validation_is_due(runner: Runner) -> bool:
+    """Whether the training loop validates where it stands, as it does right after the checkpoint of an interval."""
+    loop = runner.train_loop
+    if runner.val_loop is None:
+        return False
+    loop._decide_current_val_interval()
+    done, last = _progress(loop)
+    return done >= loop.val_begin and (done % loop.val_interval == 0 or done == last)
+
+
+def _progress(loop: Any) -> tuple[int, int]:
+    by_epoch = isinstance(loop, EpochBasedTrainLoop)
+    return (loop.epoch, loop.max_epochs) if by_epoch else (loop.iter, loop.max_iters)
+
+
+def _had_iterator(runner: Runner) -> bool:
+    """Whether the uninterrupted run had made the iterator of its training pictures before."""
+    return isinstance(runner.train_loop, IterBasedTrainLoop) or runner.train_dataloader.persistent_workers
+
+
+def _had_val_iterator(runner: Runner) -> bool:
+    loop = runner.train_loop
+    if runner.val_loop is None or not runner.val_dataloader.persistent_workers:
+        return False
+    first = -(-max(loop.val_begin, 1) // loop.val_interval) * loop.val_interval
+    return _progress(loop)[0] > first
+
+
+def _warn_of_workers(runner: Runner) -> None:
+    loader = runner.train_dataloader
+    if loader.num_workers > 0 and (loader.persistent_workers or isinstance(runner.train_loop, IterBasedTrainLoop)):
+        print_log(
+            'mtkd_rl: nobody saved the random states of the data workers, so pictures will be augmented otherwise than '
+            'in the uninterrupted run; an epoch-based loop with persistent_workers=False resumes exactly',
+            logger='current',
+            level=logging.WARNING,
+        )
