@@ -277,8 +277,8 @@ def test_mixed_precision_ends_at_the_models(tmp_path):
     def look(runner):
         hook = runs.hook_of(runner)
         kd = [seen[-1][name] for name in ('loss_kd_logit', 'loss_kd_feature')]
-        (_, sampled, reward), *_ = hook.strategy.agent._memory
-        dtypes.append({x.dtype for x in (*sampled, reward, hook.distiller.credit.reference, *kd)})
+        rows, *_ = hook.strategy.agent._memory
+        dtypes.append({x.dtype for x in (rows, hook.distiller.credit.reference, *kd)})
 
     def listen(runner):
         runner.model.head.fc.register_forward_hook(lambda module, args, output: dtypes.append(output.dtype))
@@ -310,7 +310,7 @@ def test_batches_of_any_size_fill_the_rollout(tmp_path, batch):
     runner = runs.train(runs.config(tmp_path, [entry], epochs=1, batch=batch))
     agent = runs.hook_of(runner).strategy.agent
     assert agent.ppo._n_updates == 50 // 24
-    assert sum(len(reward) for _, _, reward in agent._memory) == 50 % 24
+    assert sum(map(len, agent._memory)) == 50 % 24
 
 
 def test_an_iteration_based_loop(tmp_path):
@@ -379,7 +379,7 @@ def test_two_processes_share_one_rollout(tmp_path):
     saved = read(tmp_path / 'work' / 'epoch_2.pth')
     agent = saved[KEY]['distiller']['strategy']['agent']
     assert agent['n_updates'] == 4  # epochs of the one update
-    assert sum(len(reward) for reward in agent['memory']['rewards']) == (100 - 64) // 2
+    assert sum(map(len, agent['memory'])) == 100 - 64
     assert all(torch.isfinite(tensor).all() for tensor in runs.tensors([saved['state_dict'], agent]))
 
 
@@ -429,7 +429,7 @@ def test_load_from_takes_the_student_alone(tmp_path):
     assert runner.iter == 3
     expected = read(start)['state_dict']
     assert all(torch.equal(value, expected[name]) for name, value in runner.model.named_parameters())
-    assert sum(len(reward) for _, _, reward in runs.hook_of(runner).strategy.agent._memory) == 50
+    assert sum(map(len, runs.hook_of(runner).strategy.agent._memory)) == 50
 
 
 def test_a_plain_checkpoint_is_resumed_with_a_new_agent(tmp_path):
@@ -461,7 +461,7 @@ def test_the_same_names_with_other_weights_keep_agent_and_adapters(tmp_path):
     entry = runs.entry(teachers=others, allow_other_teachers=True)
     runner = runs.train(runs.config(tmp_path / 'third', [entry], **more))
     agent = runs.hook_of(runner).strategy.agent
-    assert (agent.ppo._n_updates, sum(len(reward) for _, _, reward in agent._memory)) == (4, 100 - 64)
+    assert (agent.ppo._n_updates, sum(map(len, agent._memory))) == (4, 100 - 64)
 
 
 def like_b():

@@ -385,10 +385,11 @@ def test_samples_that_are_left_over_begin_the_next_rollout():
     assert set(said) >= {'approx_kl', 'clip_fraction', 'explained_variance', 'value_loss', 'entropy_loss', 'std'}
     assert learner.ppo._n_updates == 2  # epochs of stable-baselines3
     assert not learner.full()
-    ((observation, sampled, reward),) = learner._memory
-    assert torch.equal(observation, batches[1][0][12:])
-    assert torch.equal(sampled.action, batches[1][1].action[12:])
-    assert reward.tolist() == list(range(32, 40))
+    (left,) = learner._memory
+    observation, action = batches[1][0][12:], batches[1][1].action[12:]
+    assert torch.equal(left[:, :16], observation)
+    assert torch.equal(left[:, 16 : 16 + action.shape[1]], action)
+    assert left[:, -1].tolist() == list(range(32, 40))
 
 
 @pytest.mark.parametrize('shared_encoder', [True, False])

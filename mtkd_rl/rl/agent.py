@@ -4,7 +4,7 @@ Every sample is an episode of one step: a contextual bandit. So the discount is 
 minus the critic's value, and samples of different batches, also of a short last one, fill the same rollout.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from gymnasium import spaces
-from mmengine.dist import all_gather, get_rank, get_world_size
+from mmengine.dist import all_gather, broadcast, get_rank, get_world_size
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import Logger
@@ -104,7 +104,7 @@ class Agent:
             # the stream of numbers that update() goes on with
             self._random = random_state()
         self.noise = torch.Generator(self.device).manual_seed(seed)
-        self._memory: list[tuple[Tensor, Sampled, Tensor]] = []
+        self._memory: list[Tensor] = []
 
     @torch.no_grad()
     def act(self, observation: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Sampled]:
@@ -122,9 +122,8 @@ class Agent:
         policy = self.ppo.policy
         policy.set_training_mode(False)
         if noise is None:
-            rows = len(observation)
-            shape = (get_world_size() * rows, self.layout.width)
-            noise = torch.randn(shape, generator=self.noise, device=self.device)[get_rank() * rows :][:rows]
+            shape = (get_world_size() * len(observation), self.layout.width)
+            noise = torch.randn(shape, generator=self.noise, device=self.device)[get_rank() :: get_world_size()]
         with _unvalidated():
             distribution: Any = policy.get_distribution(observation).distribution
             action = distribution.mean + distribution.stddev * noise
@@ -133,35 +132,45 @@ class Agent:
         return distribution.mean, Sampled(action, value, log_prob)
 
     def remember(self, observation: Tensor, sampled: Sampled, reward: Tensor) -> None:
-        """Keeps a batch of decisions and their rewards, on the device, until the rollout is full."""
-        self._memory.append((observation, sampled, reward))
+        """Keeps a batch of decisions and their rewards, of all processes, on the device, until the rollout is full.
+
+        Every process keeps the global batch, in the order in which one process would have seen it, so all hold the
+        same rollout, and the first one's is enough to save.
+        """
+        sampled = Sampled(*(x.reshape(len(reward), -1) for x in sampled))
+        rows = torch.cat([observation, sampled.action, sampled.value, sampled.log_prob, reward.unsqueeze(1)], dim=1)
+        self._memory.append(_global_batch(rows))
 
     def full(self) -> bool:
-        """Whether there are enough samples, over all processes, for an update."""
-        return get_world_size() * sum(len(reward) for _, _, reward in self._memory) >= self.rollout
+        """Whether there are enough samples for an update."""
+        return sum(map(len, self._memory)) >= self.rollout
 
     def update(self) -> dict[str, float]:
         """One PPO update on the first ``rollout`` samples; what is left over begins the next rollout.
 
-        Every process gathers all samples and takes the same steps with the same random numbers, so all hold the same
-        agent.
+        Every process takes the same steps on the same rollout with the same random numbers; what devices round
+        differently is put right by the first one's parameters.
 
         Returns:
             SB3's diagnostics, such as ``approx_kl``, ``clip_fraction``, ``explained_variance``, ``entropy_loss``,
             ``std``.
         """
-        observations = _gathered([entry[0] for entry in self._memory])
-        sampled = Sampled(*(_gathered([entry[1][i] for entry in self._memory]) for i in range(3)))
-        rewards = _gathered([entry[2] for entry in self._memory])
+        memory = torch.cat(self._memory)
+        used, left = memory[: self.rollout], memory[self.rollout :]
+        self._memory = [left] if len(left) else []
+        observations, actions, values, log_probs, rewards = used.split(
+            [self.observation_width, self.layout.width, 1, 1, 1], dim=1
+        )
         buffer = self.ppo.rollout_buffer
         assert isinstance(buffer, SampleRollout)
-        n = self.rollout
-        buffer.fill(observations[:n], Sampled(*(x[:n] for x in sampled)), rewards[:n])
-        self._memory = _shares(observations[n:], Sampled(*(x[n:] for x in sampled)), rewards[n:])
+        buffer.fill(observations, Sampled(actions, values.flatten(), log_probs.flatten()), rewards.flatten())
         self.ppo._current_progress_remaining = 1.0
         with isolated():
             set_random_state(self._random)
             self.ppo.train()
+            if get_world_size() > 1:
+                for parameter in self.ppo.policy.parameters():
+                    broadcast(parameter.data)
             self._random = random_state()
         buffer.reset()
         said = {name.removeprefix('train/'): value for name, value in self.ppo.logger.name_to_value.items()}
@@ -169,22 +178,11 @@ class Agent:
 
     def state_dict(self) -> dict[str, Any]:
         """All that learns, as tensors and plain containers: policy, optimizer, part-filled rollout, random states."""
-        observations, actions, values, log_probs, rewards = (
-            [entry[0].cpu() for entry in self._memory],
-            *([entry[1][i].cpu() for entry in self._memory] for i in range(3)),
-            [entry[2].cpu() for entry in self._memory],
-        )
         return {
             'policy': self.policy_state(),
             'optimizer': self.ppo.policy.optimizer.state_dict(),
             'n_updates': self.ppo._n_updates,
-            'memory': {
-                'observations': observations,
-                'actions': actions,
-                'values': values,
-                'log_probs': log_probs,
-                'rewards': rewards,
-            },
+            'memory': [rows.cpu() for rows in self._memory],
             'noise': self.noise.get_state(),
             'random': self._random,
         }
@@ -194,11 +192,7 @@ class Agent:
         self.load_policy(state['policy'])
         self.ppo.policy.optimizer.load_state_dict(state['optimizer'])
         self.ppo._n_updates = state['n_updates']
-        columns = (state['memory'][name] for name in ('observations', 'actions', 'values', 'log_probs', 'rewards'))
-        self._memory = [
-            (observation.to(self.device), Sampled(*(x.to(self.device) for x in sampled)), reward.to(self.device))
-            for observation, *sampled, reward in zip(*columns)
-        ]
+        self._memory = [rows.to(self.device) for rows in state['memory']]
         self.noise.set_state(state['noise'])
         self._random = state['random']
 
@@ -306,15 +300,6 @@ def _unvalidated() -> Iterator[None]:
         Distribution.set_default_validate_args(before)
 
 
-def _gathered(batches: Sequence[Tensor]) -> Tensor:
-    """The batches of all processes, iteration by iteration in the order of ranks, as one process would have them."""
-    return torch.cat([torch.cat(all_gather(batch)) for batch in batches])
-
-
-def _shares(observations: Tensor, sampled: Sampled, rewards: Tensor) -> list[tuple[Tensor, Sampled, Tensor]]:
-    """This process's part of the samples that are left over."""
-    if len(rewards) == 0:
-        return []
-    share = len(rewards) // get_world_size()
-    mine = slice(get_rank() * share, (get_rank() + 1) * share)
-    return [(observations[mine], Sampled(*(x[mine] for x in sampled)), rewards[mine])]
+def _global_batch(rows: Tensor) -> Tensor:
+    """The batches of all processes, ``(B, W)`` each, dealt out as samplers deal: ``(world B, W)``."""
+    return torch.stack(all_gather(rows.contiguous()), dim=1).flatten(0, 1) if get_world_size() > 1 else rows
