@@ -10,6 +10,7 @@ import traceback
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,6 +29,8 @@ from torch import nn
 
 from mtkd_rl.errors import MTKDError, candidates
 from mtkd_rl.teachers.checkpoint import locate, read_checkpoint, state_dict_of
+from mtkd_rl.teachers.restricted import restricted
+from mtkd_rl.trust import guard_files
 
 
 def reports_errors(main: Callable[..., None]) -> Callable[..., int]:
@@ -306,10 +309,21 @@ def check_fit(model: nn.Module, checkpoint: dict, path: str) -> None:
         )
 
 
-def build_runner(cfg: Config) -> Runner:
-    """Build the Runner of a config, or the class that its ``runner_type`` names."""
+def build_runner(cfg: Config, trust: bool = False) -> Runner:
+    """Build the Runner of a config, or the class that its ``runner_type`` names.
+
+    Args:
+        cfg: A complete config.
+        trust: Let the Runner, and the model while it is built, load files that may run code.
+
+    Raises:
+        MTKDError: The model loads a file that is refused. Those that the Runner loads are read before it does.
+    """
     _quiet_imports(cfg.get('default_scope'))
-    return RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    with nullcontext() if trust else restricted('if you trust whoever made the file, pass --trust'):
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    guard_files(runner, trust)
+    return runner
 
 
 def _quiet_imports(scope: str | None) -> None:

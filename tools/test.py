@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     checkpoint = tooling.check_checkpoint(cfg.load_from, args.trust)
     tooling.check_data_roots(cfg, ['test_dataloader'])
     tooling.claim_work_dir(cfg.work_dir)
-    runner = tooling.build_runner(cfg)
+    runner = tooling.build_runner(cfg, args.trust)
     if checkpoint is not None:
         tooling.check_fit(runner.model, checkpoint, args.checkpoint)
     if args.out and args.out.endswith('.pkl'):

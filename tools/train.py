@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         cfg.load_from = str(latest)
     if cfg.get('load_from'):
         tooling.check_checkpoint(cfg.load_from, args.trust)
-    tooling.build_runner(cfg).train()
+    tooling.build_runner(cfg, args.trust).train()
 
 
 if __name__ == '__main__':

@@ -44,11 +44,13 @@ def locate(path_or_url: str | Path) -> Path:
         Path of a file that was there a moment ago.
 
     Raises:
-        MTKDError: There is no such file, or it cannot be downloaded.
+        MTKDError: There is no such file, it cannot be downloaded, or it is a URL of another scheme.
     """
     text = str(path_or_url)
     if text.startswith(('http://', 'https://')):
         return _download(text)
+    if '://' in text:
+        raise MTKDError(f"checkpoint '{text}': only paths and http(s) URLs are read; download it and give its path")
     path = Path(text).expanduser()
     if not path.is_file():
         raise MTKDError(f"checkpoint '{path}' is not there; correct `checkpoint`, or train or download it first")
@@ -81,10 +83,9 @@ def read_checkpoint(path_or_url: str | Path, trust: bool = False, hint: str = TR
         with torch.serialization.safe_globals(SAFE):
             checkpoint = torch.load(path, map_location='cpu', weights_only=not trust)
     except pickle.UnpicklingError as error:
-        wanted = re.search(r'GLOBAL (\S+)|unrecognized function (.+)|Can only .* but got (.+)', str(error))
-        if wanted is None:
+        name = refused_call(error)
+        if name is None:
             raise _not_a_checkpoint(path, error) from error
-        name = next(group for group in wanted.groups() if group)
         raise MTKDError(
             f"checkpoint '{path}' is refused: it calls {name} when loaded, which may run any code; {hint}"
         ) from error
@@ -93,6 +94,19 @@ def read_checkpoint(path_or_url: str | Path, trust: bool = False, hint: str = TR
     if not isinstance(checkpoint, dict):
         raise MTKDError(f"checkpoint '{path}' holds a {type(checkpoint).__name__} and no state_dict; save a state_dict")
     return checkpoint
+
+
+def refused_call(error: pickle.UnpicklingError) -> str | None:
+    """What a file wanted to call when PyTorch's restricted unpickler refused it.
+
+    Args:
+        error: From ``torch.load`` with ``weights_only=True``.
+
+    Returns:
+        Its name; ``None`` where the file is damaged, or is none of PyTorch's.
+    """
+    wanted = re.search(r'GLOBAL (\S+)|unrecognized function (.+)|Can only .* but got (.+)', str(error))
+    return wanted and next(group for group in wanted.groups() if group)
 
 
 def state_dict_of(checkpoint: Mapping[str, Any], path: str | Path = 'the checkpoint') -> dict[str, Tensor]:

@@ -14,6 +14,7 @@ from torch import nn
 from mtkd_rl.errors import MTKDError, candidates
 from mtkd_rl.registry import TEACHERS
 from mtkd_rl.teachers.contract import InputContract, contract_of, loaded_order, pair_of
+from mtkd_rl.teachers.restricted import NAME_IT, restricted
 
 
 @TEACHERS.register_module()
@@ -55,7 +56,7 @@ class OpenMMLab:
             model_cfg.setdefault('data_preprocessor', deepcopy(self._cfg.data_preprocessor))
         running = DefaultScope.get_current_instance()
         scope = self._cfg.get('default_scope') or (running.scope_name if running else 'mmpretrain')
-        with DefaultScope.overwrite_default_scope(scope):
+        with DefaultScope.overwrite_default_scope(scope), restricted(NAME_IT):
             try:
                 model = MODELS.build(model_cfg)
             except (KeyError, TypeError, ValueError, AssertionError, ImportError) as error:

@@ -16,9 +16,15 @@ from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 
 
 class _History(HistoryBuffer):
-    """Stands in for `HistoryBuffer`, whose own ``__setstate__`` lets a file replace methods of the class itself."""
+    """Stands in for `HistoryBuffer`, whose own ``__setstate__`` lets a file replace methods of the class itself.
+
+    Other methods are refused and not only left out: mmengine, which reads some files after us, would take them.
+    """
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        methods = state.get('statistics_methods', {})
+        if any(methods[name] is not _METHODS.get((_History, name)) for name in methods):
+            raise pickle.UnpicklingError('GLOBAL HistoryBuffer.register_statistics')
         self.__dict__.update({key: state[key] for key in ('max_length', '_log_history', '_count_history')})
         self.__class__ = HistoryBuffer
 

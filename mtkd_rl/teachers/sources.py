@@ -10,6 +10,7 @@ from torch import nn
 from mtkd_rl.errors import MTKDError, candidates
 from mtkd_rl.registry import TEACHERS
 from mtkd_rl.teachers.contract import InputContract, pair_of
+from mtkd_rl.teachers.restricted import NAME_IT, restricted
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -170,7 +171,10 @@ class Callable:
 
 def _built(description: str, build: CallableType[[], nn.Module]) -> nn.Module:
     try:
-        return build()
+        with restricted(NAME_IT):
+            return build()
+    except MTKDError:
+        raise
     except OSError as error:
         reason = str(error).split('\n')[0][:160]
         raise MTKDError(
