@@ -166,7 +166,7 @@ def make_config(variant: Variant) -> Config:
     adam, plateau = by_epoch == (workers == 0), workers == 0
     sgd = dict(type='SGD', lr=0.02, momentum=0.9, weight_decay=1e-4)
     steps = dict(type='MultiStepLR', milestones=[2 * every, 3 * every], by_epoch=by_epoch)
-    looks = dict(type='ReduceOnPlateauLR', monitor='accuracy/top1', rule='greater', patience=1, by_epoch=by_epoch)
+    looks = dict(type='ReduceOnPlateauLR', monitor='accuracy/top1', rule='greater', patience=1)
     return Config(
         dict(
             default_scope='mmpretrain',
