@@ -4,10 +4,7 @@ import hashlib
 import io
 import os
 import pickle
-import threading
 from collections import OrderedDict
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -237,24 +234,6 @@ def test_a_file_that_holds_no_dictionary(tmp_path):
 
 
 # Downloads --------------------------------------------------------------------------------------------------------
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *args) -> None:
-        pass
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    """Address of a server of the folder tmp_path/site; torch.hub's cache is tmp_path/cache."""
-    site = tmp_path / 'site'
-    site.mkdir()
-    monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path / 'cache'))
-    monkeypatch.setenv('no_proxy', '127.0.0.1')
-    with ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=str(site))) as httpd:
-        threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True).start()
-        yield f'http://127.0.0.1:{httpd.server_port}'
-        httpd.shutdown()
 
 
 def test_a_url_is_downloaded_once_and_checked(tmp_path, server):
