@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mtkd_rl.errors import MTKDError
+from mtkd_rl.guard import Guard
 from mtkd_rl.losses import FeatureLoss, LogitLoss
 from mtkd_rl.losses.adapters import build_adapter
 from mtkd_rl.losses.functional import kl_divergence, pool, relational_similarity
@@ -61,10 +62,11 @@ class Distiller:
         strategy: Who sets the weights.
         logit_loss: Loss on logits, or ``None``.
         feature_loss: Loss on features, or ``None``.
-        logit_weight: Factor of all logit losses (the paper's alpha).
-        feature_weight: Factor of all feature losses (the paper's beta).
+        logit_weight: Factor of all logit losses (the paper's alpha); ``None`` for the guard's balance.
+        feature_weight: Factor of all feature losses (the paper's beta); ``None`` likewise.
         student_layer: Name of the student's tapped layer; ``None`` finds it.
         seed: Of adapters and agent.
+        guard: What keeps the student from harm; ``None`` for nothing: a weight that is ``None`` is then 1.
     """
 
     def __init__(
@@ -77,10 +79,11 @@ class Distiller:
         *,
         logit_loss: LogitLoss | None,
         feature_loss: FeatureLoss | None,
-        logit_weight: float,
-        feature_weight: float,
+        logit_weight: float | None,
+        feature_weight: float | None,
         student_layer: str | None,
         seed: int,
+        guard: Guard | None = None,
     ) -> None:
         self.student = student
         self.teachers = teachers
@@ -89,8 +92,8 @@ class Distiller:
         self.strategy = strategy
         self.logit_loss = logit_loss
         self.feature_loss = feature_loss
-        self.logit_weight = logit_weight
-        self.feature_weight = feature_weight
+        self.weights = dict(zip(KINDS, (logit_weight, feature_weight)))
+        self.guard = guard
         self.seed = seed
         self.kinds = tuple(kind for kind, loss in zip(KINDS, (logit_loss, feature_loss)) if loss is not None)
         # Made of the first batch, which shows the shapes; a ModuleList only so that it saves, moves and lists as one.
@@ -100,14 +103,10 @@ class Distiller:
         self.device = next(student.parameters()).device
         self.student_taps = task.listen(student, student_layer, 'student')
         self.teacher_taps: list[Taps | None] = [self._listen(teacher) for teacher in teachers]
-        strategy.prepare(
-            Setting(
-                teachers=tuple(teacher.name for teacher in teachers),
-                kinds=self.kinds,
-                seed=seed,
-                device=self.device,
-            )
-        )
+        names = tuple(teacher.name for teacher in teachers)
+        strategy.prepare(Setting(teachers=names, kinds=self.kinds, seed=seed, device=self.device))
+        if guard is not None:
+            guard.prepare(names, self.kinds, self.device)
 
     def lesson(self, inputs: Tensor, data_samples: Sequence[Any], factor: float) -> Lesson:
         """Everything between the student's forward pass and the Runner's backward pass.
@@ -133,37 +132,47 @@ class Distiller:
         """
         records = self.student_taps.take()
         target = self.task.target(data_samples, records)
-        teachers, present = self.ask_teachers(inputs, target)
+        teachers, present = self.admit(self.ask_teachers(inputs, target))
         with torch.autocast(self.device.type, enabled=False):
             student = self.task.outputs(records, target, 'student')
             pairs = self._pairs(student, teachers)
             columns = self._losses(student, teachers, pairs, target)
             knowledge = Knowledge(*(torch.stack(columns[kind], 1) if kind in columns else None for kind in KINDS))
-            credit = self.credit(student, target, columns) if wants_credit else {}
+            guarded = self.guard is not None
+            credit = self.credit(student, target, columns, effects=wants_credit) if wants_credit or guarded else {}
             return Observed(_state(student, teachers, pairs, present, target), knowledge, credit)
 
+    def admit(self, answers: tuple[Outputs, ...]) -> tuple[tuple[Outputs, ...], Tensor]:
+        """The teachers' outputs with zeros for those whom the guard leaves out, and who is present, bool ``(M,)``."""
+        if self.guard is None:
+            return answers, torch.ones(len(answers), dtype=torch.bool, device=self.device)
+        return self.guard.admit(answers)
+
     def teach(self, observed: Observed, decision: Decision, factor: float) -> Lesson:
-        """The weighted losses of a decision, absent teachers left out."""
-        decision = leave_out(decision, observed.state.present)
-        losses = self._weigh(observed.knowledge, decision, factor)
-        return Lesson(losses, Feedback(observed.state, decision, _detached(observed.knowledge), observed.credit))
+        """The weighted losses of a decision, without those whom the guard leaves out or turns down."""
+        state, knowledge, credit = observed
+        decision = leave_out(decision, state.present)
+        scales: dict[str, Tensor] = {}
+        if self.guard is not None:
+            decision, scales = self.guard.judge(state, decision, _detached(knowledge), credit)
+        losses = {}
+        for kind in self.kinds:
+            weighted = decision.strength * (getattr(decision, kind) * getattr(knowledge, kind)).sum(dim=1)
+            weight = self.weights[kind]
+            scale = scales.get(kind, 1.0) if weight is None else weight
+            losses[f'loss_kd_{kind}'] = scale * factor * weighted.mean()
+        return Lesson(losses, Feedback(state, decision, _detached(knowledge), credit))
 
     @torch.no_grad()
-    def ask_teachers(self, inputs: Tensor, target: Tensor) -> tuple[tuple[Outputs, ...], Tensor]:
-        """Every teacher's outputs, and who gave finite ones; what is not finite is replaced by zeros."""
+    def ask_teachers(self, inputs: Tensor, target: Tensor) -> tuple[Outputs, ...]:
+        """Every teacher's outputs."""
         converted: dict[InputContract, Tensor] = {}
-        answers, finite = [], []
+        answers = []
         for i, teacher in enumerate(self.teachers):
             if teacher.contract not in converted:
                 converted[teacher.contract] = convert(inputs, self.source, teacher.contract)
-            outputs = self._ask_one(i, teacher, converted[teacher.contract], target)
-            # one flag a teacher, looked at on the device: no step waits for it
-            good = torch.stack([torch.isfinite(x).all() for x in outputs]).all()
-            answers.append(
-                Outputs(*(torch.where(good, x, torch.zeros((), dtype=x.dtype, device=x.device)) for x in outputs))
-            )
-            finite.append(good)
-        return tuple(answers), torch.stack(finite)
+            answers.append(self._ask_one(i, teacher, converted[teacher.contract], target))
+        return tuple(answers)
 
     def close(self) -> None:
         """Takes every hook off student and teachers."""
@@ -178,6 +187,7 @@ class Distiller:
             'adapters': None if adapters is None else {name: value.cpu() for name, value in adapters.items()},
             'strategy': self.strategy.state_dict(),
             'credit': self.credit.state_dict(),
+            'guard': None if self.guard is None else self.guard.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -185,6 +195,8 @@ class Distiller:
         self._saved_adapters = state['adapters']
         self.strategy.load_state_dict(state['strategy'])
         self.credit.load_state_dict(state['credit'], self.device)
+        if self.guard is not None and state['guard'] is not None:
+            self.guard.load_state_dict(state['guard'])
 
     def build_adapters(self, student: Outputs, teachers: Sequence[Outputs]) -> nn.ModuleList:
         """An adapter a teacher on whatever the feature loss compares; none without a feature loss."""
@@ -268,16 +280,6 @@ class Distiller:
             columns['feature'] = [self.feature_loss(*pair) for pair in pairs]
             check_losses(columns['feature'], len(target), self.feature_loss)
         return columns
-
-    def _weigh(self, knowledge: Knowledge, decision: Decision, factor: float) -> dict[str, Tensor]:
-        losses = {}
-        if knowledge.logit is not None:
-            weighted = decision.strength * (decision.logit * knowledge.logit).sum(dim=1)
-            losses['loss_kd_logit'] = self.logit_weight * factor * weighted.mean()
-        if knowledge.feature is not None:
-            weighted = decision.strength * (decision.feature * knowledge.feature).sum(dim=1)
-            losses['loss_kd_feature'] = self.feature_weight * factor * weighted.mean()
-        return losses
 
 
 def check_decision(decision: Any, shape: torch.Size, strategy: str) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mtkd_rl.adapter_optimizer import AdapterOptimizer
 from mtkd_rl.distiller import Distiller, Lesson
 from mtkd_rl.errors import MTKDError, candidates, check_number
+from mtkd_rl.guard import build_guard
 from mtkd_rl.losses import build_loss
 from mtkd_rl.monitor import Monitor
 from mtkd_rl.registry import HOOKS, STRATEGIES, build
@@ -49,10 +50,11 @@ class MTKDHook(Hook):
     Args:
         teachers: Name to entry; see ``mtkd_rl.teachers.build_pool``.
         logit_loss: Config of a logit loss, or ``None`` to leave logits alone.
-        logit_weight: Factor of the logit losses.
+        logit_weight: Factor of the logit losses; ``None`` for one that balances them with the task's loss, which the
+            guard finds (1 without a guard).
         temperature: Of the logit losses; a teacher's entry may have its own.
         feature_loss: Config of a feature loss, or ``None``.
-        feature_weight: Factor of the feature losses.
+        feature_weight: Factor of the feature losses; ``None`` likewise.
         student_layer: Name of the student's layer whose output is the feature; found when not given.
         strategy: Config of a weighting strategy.
         adapter_lr: Learning rate of the adapters' Adam; follows the student's schedule in proportion.
@@ -60,6 +62,8 @@ class MTKDHook(Hook):
         end: Epoch (or iteration) at which it stops; ``None`` for never.
         warmup: Epochs (or iterations) after ``begin`` over which it grows linearly from 0.
         by_epoch: Whether the three above count epochs.
+        guard: Options of ``mtkd_rl.guard.Guard``, which leaves out teachers that break and turns down those that pull
+            the wrong way; ``None`` for no guard.
         allow_other_teachers: Resume although the teachers are not those of the checkpoint. Where their names differ,
             only the student goes on; adapters and agent start anew.
         **unknown: There are no other options; each is an error.
@@ -74,10 +78,10 @@ class MTKDHook(Hook):
         self,
         teachers: dict[str, Any] | Sequence[dict[str, Any]] = (),
         logit_loss: dict[str, Any] | None = {'type': 'KD'},  # noqa: B006  # never changed
-        logit_weight: float = 1.0,
+        logit_weight: float | None = None,
         temperature: float = 4.0,
         feature_loss: dict[str, Any] | None = {'type': 'MSE'},  # noqa: B006
-        feature_weight: float = 1.0,
+        feature_weight: float | None = None,
         student_layer: str | None = None,
         strategy: dict[str, Any] = {'type': 'PPOWeighting'},  # noqa: B006
         adapter_lr: float = 1e-3,
@@ -85,6 +89,7 @@ class MTKDHook(Hook):
         end: float | None = None,
         warmup: float = 0,
         by_epoch: bool = True,
+        guard: dict[str, Any] | None = {},  # noqa: B006
         allow_other_teachers: bool = False,
         **unknown: Any,
     ) -> None:
@@ -93,7 +98,8 @@ class MTKDHook(Hook):
             raise MTKDError(f'MTKDHook: there is no option {name!r}; did you mean: {candidates(name, options)}')
         numbers = dict(logit_weight=logit_weight, feature_weight=feature_weight, adapter_lr=adapter_lr)
         for name, value in {**numbers, 'begin': begin, 'warmup': warmup}.items():
-            check_number('MTKDHook', name, value)
+            if value is not None or not name.endswith('_weight'):
+                check_number('MTKDHook', name, value)
         if end is not None and not (isinstance(end, int | float) and end > begin):
             raise MTKDError(f'MTKDHook: end is {end!r} and begin {begin!r}; give a number after begin, or None')
         if not (isinstance(temperature, int | float) and temperature > 0):
@@ -108,6 +114,7 @@ class MTKDHook(Hook):
         self.strategy = build(STRATEGIES, strategy, 'strategy')
         self.adapter_lr = adapter_lr
         self.begin, self.end, self.warmup, self.by_epoch = begin, end, warmup, by_epoch
+        self.guard = None if guard is None else build_guard(guard)
         self.allow_other_teachers = allow_other_teachers
         if self.logit_loss is None and self.feature_loss is None:
             raise MTKDError(
@@ -176,6 +183,7 @@ class MTKDHook(Hook):
             logit_weight=self.logit_weight,
             feature_weight=self.feature_weight,
             student_layer=self.student_layer,
+            guard=self.guard,
             seed=seed,
         )
 

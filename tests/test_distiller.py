@@ -9,6 +9,7 @@ from mmpretrain.structures import DataSample
 from torch.nn import functional as F
 
 from mtkd_rl.distiller import Distiller
+from mtkd_rl.guard import Guard
 from mtkd_rl.losses import build_loss
 from mtkd_rl.rng import random_state
 from mtkd_rl.tasks import find_task
@@ -148,7 +149,7 @@ def test_a_teacher_that_expects_the_same_gets_the_same_tensor():
 def test_a_teacher_that_is_not_finite_teaches_nothing_in_that_batch(broken):
     teachers = runs.two_teachers() | dict(z=runs.counting(broken=[1], value=broken))
     model = student()
-    distiller = distiller_of(model, FixedWeighting(weights=dict(a=0.2, b=0.3, z=0.5)), teachers=teachers)
+    distiller = distiller_of(model, FixedWeighting(weights=dict(a=0.2, b=0.3, z=0.5)), teachers=teachers, guard=Guard())
     others = distiller_of(model, FixedWeighting(weights=dict(a=0.4, b=0.6)))  # the same sum, shared out
     inputs, samples = batch()
     lesson = lesson_of(distiller, inputs, samples)
@@ -165,7 +166,7 @@ def test_nobody_there_is_no_distillation():
     teachers = dict(y=runs.counting(broken=range(9)), z=runs.counting(broken=range(9)))
     model = student()
     strategy = PPOWeighting(rollout=8, batch_size=4)
-    distiller = distiller_of(model, strategy, teachers=teachers)
+    distiller = distiller_of(model, strategy, teachers=teachers, guard=Guard())
     lesson = lesson_of(distiller, *batch())
     assert all(float(loss) == 0 for loss in lesson.losses.values())
     sum(lesson.losses.values()).backward()

@@ -198,7 +198,7 @@ def test_warmup_grows_linearly(tmp_path):
     seen = {}
     for warmup in (0, 4):
         seen[warmup] = []
-        entry = runs.entry(strategy=AVERAGE, feature_loss=None, warmup=warmup, by_epoch=False)
+        entry = runs.entry(strategy=AVERAGE, logit_weight=1.0, feature_loss=None, warmup=warmup, by_epoch=False)
         still = dict(type='SGD', lr=0.0)
         runs.train(runs.config(tmp_path, [entry, runs.record_losses(seen[warmup])], optimizer=still))
     shares = [float(warm['loss_kd_logit'] / full['loss_kd_logit']) for warm, full in zip(seen[4][1:], seen[0][1:])]

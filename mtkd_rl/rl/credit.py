@@ -7,6 +7,7 @@ gradients at the point where the teacher teaches: the logits, or the tapped feat
 """
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from mmengine.dist import all_reduce, get_world_size
@@ -109,25 +110,30 @@ class CreditAssigner:
         self.momentum = momentum
         self.reference: Tensor | None = None
 
-    def __call__(self, student: Outputs, target: Tensor, columns: Mapping[str, Sequence[Tensor]]) -> dict[str, Credit]:
+    def __call__(
+        self, student: Outputs, target: Tensor, columns: Mapping[str, Sequence[Tensor]], effects: bool = True
+    ) -> dict[str, Credit]:
         """Credit of each kind of knowledge, ``logit`` and ``feature``, that is switched on.
 
         Args:
             student: Outputs with their graph.
             target: Soft labels ``(B, C)``.
             columns: Kind to each teacher's unreduced losses ``(B,)``, with their graph.
+            effects: Whether to compute effects, and keep the running mean that they need.
         """
         residual = (torch.softmax(student.logits.detach(), dim=1) - target).detach()
         embedding = student.embedding.detach()
         credit = {}
         if 'logit' in columns:
             logit_pulls = pulls(columns['logit'], student.logits)
-            others = None if self.reference is None else effect(logit_pulls, embedding, self.reference)
+            known = effects and self.reference is not None
+            others = effect(logit_pulls, embedding, cast(Tensor, self.reference)) if known else None
             credit['logit'] = Credit(alignment(residual, logit_pulls), others)
         if 'feature' in columns:
             task_pull = _gradient(student.task_loss.sum(), student.feature)
             credit['feature'] = Credit(alignments(columns['feature'], task_pull, student.feature), None)
-        self._look(residual.T @ embedding / len(residual))
+        if effects:
+            self._look(residual.T @ embedding / len(residual))
         return credit
 
     def _look(self, gradient: Tensor) -> None:

@@ -133,6 +133,8 @@ class DistillationEnv(gymnasium.Env):
         if self.adapter_optimizer is not None:
             self.adapter_optimizer.state.clear()
         self.distiller.credit.reference = None
+        if self.distiller.guard is not None:
+            self.distiller.guard.reset()
         self._draw = self.np_random
         with isolated(int(self.np_random.integers(2**31))):
             self._random = random_state()

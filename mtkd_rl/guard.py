@@ -1,0 +1,235 @@
+"""Do no harm: what keeps one bad teacher, or a loss of another scale, from spoiling the student.
+
+Everything is decided on the device from sums over all processes, so no step waits, and every process decides the same.
+"""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.dist import all_reduce, get_world_size
+from torch import Tensor
+
+from mtkd_rl.errors import MTKDError, candidates, check_number
+from mtkd_rl.types import Credit, Decision, Knowledge, Outputs, State
+from mtkd_rl.weighting.base import leave_out
+
+MEMORY = 0.95
+"""What an iteration leaves of the running mean of the pulls: they tell of about the last twenty iterations."""
+
+
+class Alarms(NamedTuple):
+    """What the guard has done so far, as plain values, by teachers' names.
+
+    Attributes:
+        dropped: Teachers that are left out for good.
+        turned_down: Kind of knowledge to the teachers that are turned down now.
+        turned_down_for: Kind of knowledge to teacher to the iterations that it has been turned down.
+        pull: Kind of knowledge to teacher to its running pull, see ``pull``.
+        balance: Kind of knowledge to the factor that balances its losses; only kinds without a weight of the user's.
+    """
+
+    dropped: list[str]
+    turned_down: dict[str, list[str]]
+    turned_down_for: dict[str, dict[str, int]]
+    pull: dict[str, dict[str, float]]
+    balance: dict[str, float]
+
+
+class Guard:
+    """Leaves out teachers that break, turns down teachers that pull the wrong way, and balances the losses.
+
+    (a) A teacher with an output that is not finite is left out of the batch, and after ``drop_after`` such batches in
+    a row for good. (b) A kind of knowledge that the user gave no weight is scaled so that over the first ``calibrate``
+    distilled iterations its mean loss is the task's; the factor is held from then on, as a weight of the user's would
+    be. (c) A teacher is turned down, that is, its weight goes to the others, once its running ``pull`` falls below
+    ``-limit``, and until it is above 0 again. A pool in which all are turned down leaves the student alone.
+
+    Args:
+        drop_after: Batches in a row, at least 1.
+        limit: How hard a teacher may pull against the task, in (0, sqrt(2)).
+        calibrate: Iterations, at least 1.
+
+    Raises:
+        MTKDError: A value out of its range.
+    """
+
+    def __init__(self, drop_after: int = 20, limit: float = 0.1, calibrate: int = 50) -> None:
+        check_number('guard', 'drop_after', drop_after, 1, whole=True)
+        check_number('guard', 'calibrate', calibrate, 1, whole=True)
+        check_number('guard', 'limit', limit)
+        self.drop_after = drop_after
+        self.limit = limit
+        self.calibrate = calibrate
+
+    def prepare(self, teachers: Sequence[str], kinds: Sequence[str], device: torch.device) -> None:
+        """Called once, before the first batch.
+
+        Args:
+            teachers: Names, in the order of the pool.
+            kinds: The kinds of knowledge that are switched on.
+            device: The student's.
+        """
+        self.teachers = teachers
+        self.kinds = kinds
+        self.device = device
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all."""
+        device = self.device
+        shape = len(self.kinds), len(self.teachers)
+        self._broken = torch.zeros(shape[1], dtype=torch.long, device=device)
+        self._dropped = torch.zeros(shape[1], dtype=torch.bool, device=device)
+        self._pull = torch.zeros(shape, device=device)
+        self._down = torch.zeros(shape, dtype=torch.bool, device=device)
+        self._down_for = torch.zeros(shape, dtype=torch.long, device=device)
+        self._task = torch.zeros((), device=device)
+        self._loss = torch.zeros(shape[0], device=device)
+        self._seen = 0
+
+    @torch.no_grad()
+    def admit(self, answers: Sequence[Outputs]) -> tuple[tuple[Outputs, ...], Tensor]:
+        """Who teaches this batch.
+
+        Args:
+            answers: Every teacher's outputs.
+
+        Returns:
+            The outputs, zeros in place of those that are left out, and who is not, bool ``(M,)``.
+        """
+        finite = torch.stack([torch.stack([torch.isfinite(x).all() for x in outputs]).all() for outputs in answers])
+        if get_world_size() > 1:
+            everywhere = finite.long()
+            all_reduce(everywhere, op='min')
+            finite = everywhere.bool()
+        self._broken = torch.where(finite, 0, self._broken + 1)
+        self._dropped |= self._broken >= self.drop_after
+        present = finite & ~self._dropped
+        admitted = (
+            Outputs(*(torch.where(here, x, torch.zeros((), dtype=x.dtype, device=x.device)) for x in outputs))
+            for here, outputs in zip(present.unbind(), answers)
+        )
+        return tuple(admitted), present
+
+    @torch.no_grad()
+    def judge(
+        self, state: State, decision: Decision, knowledge: Knowledge, credit: Mapping[str, Credit]
+    ) -> tuple[Decision, dict[str, Tensor]]:
+        """Turns teachers down, and weighs the kinds of knowledge against the task.
+
+        Args:
+            state: What was decided on.
+            decision: The strategy's, absent teachers left out.
+            knowledge: The unreduced losses.
+            credit: Of every kind that is switched on.
+
+        Returns:
+            The decision without those who are turned down, and a factor ``()`` for each kind of knowledge.
+        """
+        need = (torch.softmax(state.student.logits, dim=1) - state.target).norm(dim=1)
+        weights = [getattr(decision, kind) for kind in self.kinds]
+        pulls = [pull(w, need, credit[kind].alignment) for w, kind in zip(weights, self.kinds)]
+        losses = [(w * getattr(knowledge, kind)).sum(dim=1).mean() for w, kind in zip(weights, self.kinds)]
+        said = torch.cat([torch.stack([state.student.task_loss.mean(), *losses]), *(torch.cat(each) for each in pulls)])
+        if get_world_size() > 1:
+            all_reduce(said, op='mean')
+        n = len(self.kinds)
+        self._balance(said[0], said[1 : 1 + n])
+        against, weight = said[1 + n :].view(n, 2, -1).unbind(dim=1)
+        self._watch(against, weight)
+        for k, kind in enumerate(self.kinds):
+            kept = leave_out(decision, ~self._down[k])
+            decision = decision._replace(**{kind: getattr(kept, kind)})
+        factors = torch.where(self._loss > 0, self._task / self._loss, 0.0)
+        return decision, dict(zip(self.kinds, factors.unbind()))
+
+    def _balance(self, task: Tensor, losses: Tensor) -> None:
+        if self._seen < self.calibrate:
+            good = torch.isfinite(task) & torch.isfinite(losses).all()
+            self._task += torch.where(good, task, 0.0)
+            self._loss += torch.where(good, losses, 0.0)
+            self._seen += 1
+
+    def _watch(self, pulls: Tensor, weights: Tensor) -> None:
+        now = torch.where(weights > 0, pulls / weights, self._pull)
+        self._pull = torch.where(torch.isfinite(now), MEMORY * self._pull + (1 - MEMORY) * now, self._pull)
+        self._down = (self._pull < -self.limit) | (self._down & (self._pull <= 0))
+        self._down_for += self._down
+
+    def read(self) -> Alarms:
+        """What was done; the one place that waits for the device."""
+        k = len(self.kinds)
+        rows = torch.cat([self._dropped.unsqueeze(0), self._down, self._down_for, self._pull]).double().tolist()
+        dropped, down, down_for, pulls = rows[0], rows[1 : 1 + k], rows[1 + k : 1 + 2 * k], rows[1 + 2 * k :]
+        factors = torch.where(self._loss > 0, self._task / self._loss, 0.0).tolist()
+        return Alarms(
+            dropped=[name for name, yes in zip(self.teachers, dropped) if yes],
+            turned_down={
+                kind: [name for name, yes in zip(self.teachers, row) if yes] for kind, row in zip(self.kinds, down)
+            },
+            turned_down_for={kind: dict(zip(self.teachers, map(int, row))) for kind, row in zip(self.kinds, down_for)},
+            pull={kind: dict(zip(self.teachers, row)) for kind, row in zip(self.kinds, pulls)},
+            balance=dict(zip(self.kinds, factors)),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that it remembers, to be saved."""
+        return {
+            'broken': self._broken.cpu(),
+            'dropped': self._dropped.cpu(),
+            'pull': self._pull.cpu(),
+            'down': self._down.cpu(),
+            'down_for': self._down_for.cpu(),
+            'task': self._task.cpu(),
+            'loss': self._loss.cpu(),
+            'seen': self._seen,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on where ``state_dict`` was taken; after ``prepare``."""
+        device = self.device
+        self._broken = state['broken'].to(device)
+        self._dropped = state['dropped'].to(device)
+        self._pull = state['pull'].to(device)
+        self._down = state['down'].to(device)
+        self._down_for = state['down_for'].to(device)
+        self._task = state['task'].to(device)
+        self._loss = state['loss'].to(device)
+        self._seen = state['seen']
+
+
+def build_guard(options: Any) -> Guard:
+    """The guard of the hook's ``guard``.
+
+    Raises:
+        MTKDError: It is no dict, or has an option that there is not.
+    """
+    if not isinstance(options, Mapping):
+        raise MTKDError(f'MTKDHook: guard is {options!r}; give a dict of its options, or None for no guard')
+    known = list(inspect.signature(Guard).parameters)
+    for name in options:
+        if name not in known:
+            raise MTKDError(f'MTKDHook: guard has no option {name!r}; did you mean: {candidates(name, known)}')
+    return Guard(**options)
+
+
+def pull(weights: Tensor, need: Tensor, alignment: Tensor) -> tuple[Tensor, Tensor]:
+    """How each teacher, as it is weighed, pulls on what the student has yet to learn.
+
+    The pull of teacher m is ``sum_i w_im n_i cos_im / sum_i w_im``, where the need ``n_i`` of a sample is the length of
+    the task's gradient on its logits, and the cosine is that of the task's and the teacher's gradients. Samples that
+    the student knows have no need: there every teacher that is softer than the label pulls away from it, which is what
+    distillation is for and no reason to be turned down. Weighed by the decision, a teacher that is followed only where
+    it is right pulls well.
+
+    Args:
+        weights: ``(B, M)``.
+        need: ``(B,)`` in [0, sqrt(2)].
+        alignment: ``(B, M)`` in [-1, 1].
+
+    Returns:
+        Numerator and denominator, ``(M,)`` each.
+    """
+    return (weights * need.unsqueeze(1) * alignment).sum(dim=0), weights.sum(dim=0)
