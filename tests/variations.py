@@ -113,7 +113,7 @@ VARIATIONS = {
     # of every epoch's three iterations two make a step and one is left over
     'accumulation': Variation(dict(optim=dict(accumulative_counts=2))),
     # 30 iterations do not divide by 4: the last step is of two
-    'accumulation, uneven end': Variation(dict(optimizer=ADAMW, optim=dict(accumulative_counts=4)), quick=True),
+    'accumulation, uneven end': Variation(dict(optimizer=ADAMW, optim=dict(accumulative_counts=4))),
     'clipping': Variation(dict(optim=dict(clip_grad=dict(max_norm=0.05)))),
     'clipping and accumulation': Variation(
         dict(optim=dict(clip_grad=dict(max_norm=0.05), accumulative_counts=4)), quick=True
@@ -145,7 +145,9 @@ VARIATIONS = {
     'stochastic depth': Variation(dict(student=RESIDUAL)),
     'tokens': Variation(dict(student=TOKENS, optimizer=ADAMW)),
     'activation checkpointing': Variation(changes=dict(activation_checkpointing=['backbone.stages.1']), quick=True),
-    'activation checkpointing of the head': Variation(changes=dict(activation_checkpointing=['head.layers'])),
+    'activation checkpointing of tokens': Variation(
+        dict(student=TOKENS), dict(activation_checkpointing=['backbone.layers.1'])
+    ),
     'Mixup': Variation(dict(student=mixed('Mixup')), quick=True),
     'CutMix': Variation(dict(student=mixed('CutMix'))),
     'workers': Variation(changes={'train_dataloader.num_workers': 2}),
