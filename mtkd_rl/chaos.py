@@ -32,7 +32,9 @@ SPANS = 4
 SPAN = 15
 """Iterations of a span."""
 BATCH = 20
+"""Pictures of an iteration, over all processes."""
 VAL_BATCHES = 10
+"""Batches of a validation."""
 MARK = 'MTKD_RL_CHAOS'
 """Environment variable by which all processes of a training are found: torchrun puts each into a session of its own."""
 PATIENCE = 600.0
@@ -89,7 +91,8 @@ class Plan(NamedTuple):
         phase: One of ``PHASES``, or ``starting``.
         done: Iterations that are done at least, or in training the number of the current one.
         batch: Validation batches that were told at least.
-        best: Of saving: not the checkpoint of the span, but its second writing after a new best result.
+        best: Of saving: not the checkpoint of the span, but its second writing, after a validation with a new best
+            result.
         growing: Of saving: once the file is there in part; otherwise at once.
         delay: Seconds to wait then.
     """
@@ -130,7 +133,7 @@ class Outcome(NamedTuple):
     fault: str
 
 
-def make_config(variant: Variant) -> Config:
+def make_config(variant: Variant, processes: int) -> Config:
     """A small real training with all that a resumption has to restore.
 
     It has dropout, BatchNorm, augmentation, an optimizer with state, a scheduler (one of them looks at the validation),
@@ -138,6 +141,7 @@ def make_config(variant: Variant) -> Config:
 
     Args:
         variant: How to train.
+        processes: They share each batch, so that the number of iterations does not depend on it.
     """
     by_epoch, workers = variant
     norm = dict(mean=[78.0], std=[96.0])
@@ -160,7 +164,7 @@ def make_config(variant: Variant) -> Config:
     crop = [] if workers and not by_epoch else [dict(type='RandomCrop', crop_size=8, padding=1)]
     train = dict(type='mtkd_rl.Digits', limit=SPAN * BATCH, pipeline=[*crop, dict(type='PackInputs')])
     val = dict(type='mtkd_rl.Digits', split='val', limit=VAL_BATCHES * BATCH, pipeline=[dict(type='PackInputs')])
-    loader = dict(batch_size=BATCH, collate_fn=dict(type='default_collate'), persistent_workers=False)
+    loader = dict(batch_size=BATCH // processes, collate_fn=dict(type='default_collate'), persistent_workers=False)
     every = 1 if by_epoch else SPAN
     # each optimizer and each scheduler with each loop
     adam, plateau = by_epoch == (workers == 0), workers == 0
@@ -171,7 +175,7 @@ def make_config(variant: Variant) -> Config:
         dict(
             default_scope='mmpretrain',
             randomness=dict(seed=7),
-            model=network(16, 64, 256, head=dict(type='StackedLinearClsHead', mid_channels=[128], dropout_rate=0.2)),
+            model=network(32, 128, 512, head=dict(type='StackedLinearClsHead', mid_channels=[128], dropout_rate=0.2)),
             data_preprocessor=dict(num_classes=10, **norm),
             train_dataloader=dict(
                 **loader,
@@ -233,7 +237,7 @@ def fits(plan: Plan, seen: Seen) -> bool:
     """Whether the moment of a plan has come; for growing files it is the moment to look at them."""
     if plan.phase == 'starting':
         return True
-    wanted = 'best' if plan.best else plan.phase
+    wanted = 'validation' if plan.best else plan.phase
     return seen.what == wanted and seen.done >= plan.done and seen.batch >= plan.batch
 
 
@@ -504,8 +508,11 @@ def draw_plan(random_: random.Random, phase: str, span: int, bests: Container[in
         return Plan(phase, done - random_.randrange(SPAN), delay=random_.uniform(0, 0.03))
     if phase == 'validation':
         return Plan(phase, done, batch=random_.randint(1, VAL_BATCHES - 1), delay=random_.uniform(0, 0.01))
-    growing, best = random_.random() < 0.6, done in bests and random_.random() < 0.4
-    return Plan(phase, done, best=best, growing=growing, delay=0 if growing else random_.uniform(0, 0.02))
+    if done in bests and random_.random() < 0.3:
+        return Plan(phase, done, batch=VAL_BATCHES, best=True, growing=True)
+    if random_.random() < 0.6:
+        return Plan(phase, done, growing=True)
+    return Plan(phase, done, delay=random_.uniform(0, 0.02))
 
 
 class Chaos:
@@ -530,7 +537,7 @@ class Chaos:
         Raises:
             MTKDError: The training failed.
         """
-        make_config(variant).dump(self._config(variant))
+        make_config(variant, self.processes).dump(self._config(variant))
         work_dir = self.folder / f'reference_{variant.slug}'
         with self._start(variant, work_dir, 0) as training:
             try:
