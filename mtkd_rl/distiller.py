@@ -101,12 +101,13 @@ class Distiller:
         self._saved_adapters: dict[str, Any] | None = None
         self.credit = CreditAssigner()
         self.device = next(student.parameters()).device
+        self._shapes: dict[str, Outputs] = {}
         self.student_taps = task.listen(student, student_layer, 'student')
         self.teacher_taps: list[Taps | None] = [self._listen(teacher) for teacher in teachers]
         names = tuple(teacher.name for teacher in teachers)
         strategy.prepare(Setting(teachers=names, kinds=self.kinds, seed=seed, device=self.device))
         if guard is not None:
-            guard.prepare(names, self.kinds, self.device)
+            guard.prepare(names, self.kinds, [kind for kind in self.kinds if self.weights[kind] is None], self.device)
 
     def lesson(self, inputs: Tensor, data_samples: Sequence[Any], factor: float) -> Lesson:
         """Everything between the student's forward pass and the Runner's backward pass.
@@ -165,13 +166,19 @@ class Distiller:
 
     @torch.no_grad()
     def ask_teachers(self, inputs: Tensor, target: Tensor) -> tuple[Outputs, ...]:
-        """Every teacher's outputs."""
+        """Every teacher's outputs; zeros of one that is dropped, which does not run any more."""
+        gone: frozenset[str] = frozenset() if self.guard is None else self.guard.gone
         converted: dict[InputContract, Tensor] = {}
         answers = []
         for i, teacher in enumerate(self.teachers):
+            if teacher.name in gone and teacher.name in self._shapes:
+                answers.append(Outputs(*(x.new_zeros(len(inputs), *x.shape[1:]) for x in self._shapes[teacher.name])))
+                continue
             if teacher.contract not in converted:
                 converted[teacher.contract] = convert(inputs, self.source, teacher.contract)
-            answers.append(self._ask_one(i, teacher, converted[teacher.contract], target))
+            outputs = self._ask_one(i, teacher, converted[teacher.contract], target)
+            self._shapes[teacher.name] = Outputs(*(x.new_empty(0, *x.shape[1:]) for x in outputs))
+            answers.append(outputs)
         return tuple(answers)
 
     def close(self) -> None:

@@ -18,6 +18,9 @@ from mtkd_rl.weighting.base import leave_out
 MEMORY = 0.95
 """What an iteration leaves of the running mean of the pulls: they tell of about the last twenty iterations."""
 
+LEARNT = 0.05
+"""Mean need below which the student has learnt its training pictures, and no pull tells who is right."""
+
 
 class Alarms(NamedTuple):
     """What the guard has done so far, as plain values, by teachers' names.
@@ -27,7 +30,7 @@ class Alarms(NamedTuple):
         turned_down: Kind of knowledge to the teachers that are turned down now.
         turned_down_for: Kind of knowledge to teacher to the iterations that it has been turned down.
         pull: Kind of knowledge to teacher to its running pull, see ``pull``.
-        balance: Kind of knowledge to the factor that balances its losses; only kinds without a weight of the user's.
+        balance: Kind of knowledge to the factor that balances its losses, for kinds without a weight of the user's.
     """
 
     dropped: list[str]
@@ -35,6 +38,11 @@ class Alarms(NamedTuple):
     turned_down_for: dict[str, dict[str, int]]
     pull: dict[str, dict[str, float]]
     balance: dict[str, float]
+
+    def scalars(self) -> dict[str, float]:
+        """What of it is worth a curve."""
+        pulls = {f'pull_{kind}/{name}': value for kind, row in self.pull.items() for name, value in row.items()}
+        return {**pulls, **{f'balance/{kind}': factor for kind, factor in self.balance.items()}}
 
 
 class Guard:
@@ -48,7 +56,7 @@ class Guard:
 
     Args:
         drop_after: Batches in a row, at least 1.
-        limit: How hard a teacher may pull against the task, in (0, sqrt(2)).
+        limit: How hard a teacher may pull against the task, see ``pull``.
         calibrate: Iterations, at least 1.
 
     Raises:
@@ -63,16 +71,20 @@ class Guard:
         self.limit = limit
         self.calibrate = calibrate
 
-    def prepare(self, teachers: Sequence[str], kinds: Sequence[str], device: torch.device) -> None:
+    def prepare(
+        self, teachers: Sequence[str], kinds: Sequence[str], balanced: Sequence[str], device: torch.device
+    ) -> None:
         """Called once, before the first batch.
 
         Args:
             teachers: Names, in the order of the pool.
             kinds: The kinds of knowledge that are switched on.
+            balanced: Those of them that have no weight of the user's.
             device: The student's.
         """
         self.teachers = teachers
         self.kinds = kinds
+        self.balanced = balanced
         self.device = device
         self.reset()
 
@@ -88,6 +100,8 @@ class Guard:
         self._task = torch.zeros((), device=device)
         self._loss = torch.zeros(shape[0], device=device)
         self._seen = 0
+        self.gone: frozenset[str] = frozenset()
+        """Those dropped that were known when the guard was last read: nobody needs to ask them."""
 
     @torch.no_grad()
     def admit(self, answers: Sequence[Outputs]) -> tuple[tuple[Outputs, ...], Tensor]:
@@ -104,7 +118,7 @@ class Guard:
             everywhere = finite.long()
             all_reduce(everywhere, op='min')
             finite = everywhere.bool()
-        self._broken = torch.where(finite, 0, self._broken + 1)
+        self._broken = torch.where(finite & ~self._dropped, 0, self._broken + 1).clamp(max=self.drop_after)
         self._dropped |= self._broken >= self.drop_after
         present = finite & ~self._dropped
         admitted = (
@@ -132,13 +146,13 @@ class Guard:
         weights = [getattr(decision, kind) for kind in self.kinds]
         pulls = [pull(w, need, credit[kind].alignment) for w, kind in zip(weights, self.kinds)]
         losses = [(w * getattr(knowledge, kind)).sum(dim=1).mean() for w, kind in zip(weights, self.kinds)]
-        said = torch.cat([torch.stack([state.student.task_loss.mean(), *losses]), *(torch.cat(each) for each in pulls)])
+        means = torch.stack([need.mean(), state.student.task_loss.mean(), *losses])
+        said = torch.cat([means, *(torch.cat(each) for each in pulls)])
         if get_world_size() > 1:
             all_reduce(said, op='mean')
         n = len(self.kinds)
-        self._balance(said[0], said[1 : 1 + n])
-        against, weight = said[1 + n :].view(n, 2, -1).unbind(dim=1)
-        self._watch(against, weight)
+        self._balance(said[1], said[2 : 2 + n])
+        self._watch(said[0], *said[2 + n :].view(n, 2, -1).unbind(dim=1))
         for k, kind in enumerate(self.kinds):
             kept = leave_out(decision, ~self._down[k])
             decision = decision._replace(**{kind: getattr(kept, kind)})
@@ -152,9 +166,10 @@ class Guard:
             self._loss += torch.where(good, losses, 0.0)
             self._seen += 1
 
-    def _watch(self, pulls: Tensor, weights: Tensor) -> None:
-        now = torch.where(weights > 0, pulls / weights, self._pull)
-        self._pull = torch.where(torch.isfinite(now), MEMORY * self._pull + (1 - MEMORY) * now, self._pull)
+    def _watch(self, need: Tensor, pulls: Tensor, weights: Tensor) -> None:
+        now = pulls / weights
+        tells = torch.isfinite(now) & (need > LEARNT)
+        self._pull = torch.where(tells, MEMORY * self._pull + (1 - MEMORY) * now, self._pull)
         self._down = (self._pull < -self.limit) | (self._down & (self._pull <= 0))
         self._down_for += self._down
 
@@ -164,14 +179,15 @@ class Guard:
         rows = torch.cat([self._dropped.unsqueeze(0), self._down, self._down_for, self._pull]).double().tolist()
         dropped, down, down_for, pulls = rows[0], rows[1 : 1 + k], rows[1 + k : 1 + 2 * k], rows[1 + 2 * k :]
         factors = torch.where(self._loss > 0, self._task / self._loss, 0.0).tolist()
+        self.gone = frozenset(name for name, yes in zip(self.teachers, dropped) if yes)
         return Alarms(
-            dropped=[name for name, yes in zip(self.teachers, dropped) if yes],
+            dropped=sorted(self.gone),
             turned_down={
                 kind: [name for name, yes in zip(self.teachers, row) if yes] for kind, row in zip(self.kinds, down)
             },
             turned_down_for={kind: dict(zip(self.teachers, map(int, row))) for kind, row in zip(self.kinds, down_for)},
             pull={kind: dict(zip(self.teachers, row)) for kind, row in zip(self.kinds, pulls)},
-            balance=dict(zip(self.kinds, factors)),
+            balance={kind: factor for kind, factor in zip(self.kinds, factors) if kind in self.balanced},
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -200,6 +216,53 @@ class Guard:
         self._seen = state['seen']
 
 
+def news(before: Alarms | None, now: Alarms, absent: Mapping[str, int], guard: Guard) -> list[str]:
+    """What to warn of since the guard was last read, a line each.
+
+    Args:
+        before: What it had done then.
+        now: What it has done now.
+        absent: Teacher to the batches since then that it was left out of.
+        guard: Whose alarms they are.
+    """
+    dropped = set(now.dropped) - set(before.dropped if before else ())
+    lines = [
+        f'teacher {name} is dropped: its outputs were not finite in {guard.drop_after} batches in a row; look at its '
+        'checkpoint and its normalisation'
+        for name in sorted(dropped)
+    ]
+    lines += [
+        f'teacher {name} was left out of {count} batches because its outputs were not finite; look at its checkpoint '
+        'and its normalisation'
+        for name, count in absent.items()
+        if count and name not in now.dropped
+    ]
+    for kind, names in now.turned_down.items():
+        was = before.turned_down[kind] if before else []
+        lines += [
+            f'teacher {name} is turned down in its {kind} losses: it pulls against the task '
+            f'({now.pull[kind][name]:+.2f}); tools/doctor.py tells whether its classes or its normalisation are wrong'
+            for name in names
+            if name not in was
+        ]
+        lines += [f'teacher {name} is heard again in its {kind} losses' for name in was if name not in names]
+    return lines
+
+
+def in_short(alarms: Alarms, left_out: Mapping[str, int]) -> str:
+    """What the guard did over a run, in one line."""
+    said = [f'dropped {name}' for name in alarms.dropped]
+    said += [f'left {name} out of {count} batches' for name, count in left_out.items() if count]
+    said += [
+        f'turned {name} down in its {kind} losses for {count} iterations'
+        for kind, row in alarms.turned_down_for.items()
+        for name, count in row.items()
+        if count
+    ]
+    said += [f'{kind} losses times {factor:.3g} balance the task' for kind, factor in alarms.balance.items()]
+    return f'the guard: {"; ".join(said) or "had nothing to do"}'
+
+
 def build_guard(options: Any) -> Guard:
     """The guard of the hook's ``guard``.
 
@@ -218,11 +281,11 @@ def build_guard(options: Any) -> Guard:
 def pull(weights: Tensor, need: Tensor, alignment: Tensor) -> tuple[Tensor, Tensor]:
     """How each teacher, as it is weighed, pulls on what the student has yet to learn.
 
-    The pull of teacher m is ``sum_i w_im n_i cos_im / sum_i w_im``, where the need ``n_i`` of a sample is the length of
-    the task's gradient on its logits, and the cosine is that of the task's and the teacher's gradients. Samples that
-    the student knows have no need: there every teacher that is softer than the label pulls away from it, which is what
-    distillation is for and no reason to be turned down. Weighed by the decision, a teacher that is followed only where
-    it is right pulls well.
+    The pull of teacher m is ``sum_i w_im n_i cos_im / sum_i w_im n_i``, in [-1, 1], where the need ``n_i`` of a sample
+    is the length of the task's gradient on its logits, and the cosine is that of the task's and the teacher's
+    gradients. Samples that the student knows have no need: there every teacher that is softer than the label pulls away
+    from it, which is what distillation is for and no reason to turn it down. Weighed by the decision, a teacher that is
+    followed only where it is right pulls well.
 
     Args:
         weights: ``(B, M)``.
@@ -232,4 +295,5 @@ def pull(weights: Tensor, need: Tensor, alignment: Tensor) -> tuple[Tensor, Tens
     Returns:
         Numerator and denominator, ``(M,)`` each.
     """
-    return (weights * need.unsqueeze(1) * alignment).sum(dim=0), weights.sum(dim=0)
+    weights = weights * need.unsqueeze(1)
+    return (weights * alignment).sum(dim=0), weights.sum(dim=0)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mtkd_rl.adapter_optimizer import AdapterOptimizer
 from mtkd_rl.distiller import Distiller, Lesson
 from mtkd_rl.errors import MTKDError, candidates, check_number
-from mtkd_rl.guard import build_guard
+from mtkd_rl.guard import Alarms, build_guard, in_short, news
 from mtkd_rl.losses import build_loss
 from mtkd_rl.monitor import Monitor
 from mtkd_rl.registry import HOOKS, STRATEGIES, build
@@ -141,6 +141,7 @@ class MTKDHook(Hook):
         self.monitor = Monitor([teacher.name for teacher in pool], self.distiller.kinds)
         self.interval = next((hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)), 10)
         self._factor = 0.0
+        self._alarms: Alarms | None = None
         self._lesson: Lesson | None = None
         if self._resumed is not None:
             self._go_on(runner, self._resumed)
@@ -215,6 +216,7 @@ class MTKDHook(Hook):
             checkpoint[KEY] = {
                 'distiller': self.distiller.state_dict(),
                 'adapter_optimizer': self.adapter_optimizer.state_dict(),
+                'monitor': self.monitor.state_dict(),
                 'teachers': manifest(self.pool),
                 'random': self._resume.state_dict(),
             }
@@ -239,6 +241,8 @@ class MTKDHook(Hook):
         if runner.rank == 0:
             work_dir = Path(runner.work_dir)
             summary = self.monitor.summary()
+            if self.distiller.guard is not None:
+                summary['guard'] = self.distiller.guard.read()._asdict()
             if not summary['mean']:
                 runner.logger.warning(
                     'mtkd_rl: no iteration was distilled; look at begin, end and by_epoch of MTKDHook'
@@ -254,6 +258,8 @@ class MTKDHook(Hook):
                 for name in summary['teachers']
             )
             runner.logger.info(f'mtkd_rl: mean weights over the run: {means}; more in {work_dir / "distillation.json"}')
+            if self.distiller.guard is not None:
+                runner.logger.info(f'mtkd_rl: {in_short(self.distiller.guard.read(), summary["left_out"])}')
 
     def _go_on(self, runner: Runner, saved: dict[str, Any]) -> None:
         now = manifest(self.pool)
@@ -266,6 +272,7 @@ class MTKDHook(Hook):
         if [each['name'] for each in saved['teachers']] == [each['name'] for each in now]:
             self.distiller.load_state_dict(saved['distiller'])
             self.adapter_optimizer.load_state_dict(saved['adapter_optimizer'])
+            self.monitor.load_state_dict(saved['monitor'], self.distiller.device)
         else:
             runner.logger.warning(f'mtkd_rl: other teachers ({difference}): adapters and agent start anew')
 
@@ -277,19 +284,18 @@ class MTKDHook(Hook):
 
     def _show(self, runner: Runner) -> None:
         means, absent = self.monitor.read()
-        for name, count in absent.items():
-            if count:
-                runner.logger.warning(
-                    f'mtkd_rl: teacher {name} was left out of {count} iterations because its outputs were not finite '
-                    f'({self.monitor.left_out[name]} so far); look at its checkpoint and its normalisation'
-                )
-        if means:
-            runner.visualizer.add_scalars(
-                {f'mtkd/{name}': value for name, value in means.items()}, step=runner.iter + 1
-            )
-            kind = self.monitor.kinds[0]
-            for name in self.monitor.teachers:
-                runner.message_hub.update_scalar(f'train/w_{name}', means[f'weight_{kind}/{name}/mean'])
+        if not means:
+            return
+        guard = self.distiller.guard
+        if guard is not None:
+            before, self._alarms = self._alarms, guard.read()
+            for line in news(before, self._alarms, absent, guard):
+                runner.logger.warning(f'mtkd_rl: {line}')
+            means |= self._alarms.scalars()
+        runner.visualizer.add_scalars({f'mtkd/{name}': value for name, value in means.items()}, step=runner.iter + 1)
+        kind = self.monitor.kinds[0]
+        for name in self.monitor.teachers:
+            runner.message_hub.update_scalar(f'train/w_{name}', means[f'weight_{kind}/{name}/mean'])
 
 
 def _common_seed(runner: Runner) -> int:

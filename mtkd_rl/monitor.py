@@ -75,6 +75,28 @@ class Monitor:
         self._sums, self._counts, self._absent = {}, {}, None
         return means, absent
 
+    def state_dict(self) -> dict[str, Any]:
+        """All that it has seen, to be saved, so that the summary of a resumed run tells of the whole."""
+        return {
+            'left_out': dict(self.left_out),
+            'leads': self.leads,
+            'absent': self._absent,
+            'sums': dict(self._sums),
+            'counts': dict(self._counts),
+            'totals': dict(self._totals),
+            'shown': dict(self._shown),
+        }
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Goes on where ``state_dict`` was taken."""
+        self.left_out = dict(state['left_out'])
+        self.leads = None if state['leads'] is None else state['leads'].to(device)
+        self._absent = None if state['absent'] is None else state['absent'].to(device)
+        self._sums = {name: value.to(device) for name, value in state['sums'].items()}
+        self._counts = dict(state['counts'])
+        self._totals = dict(state['totals'])
+        self._shown = dict(state['shown'])
+
     def summary(self) -> dict[str, Any]:
         """The run in short, as plain values: means over the run, teachers left out, and who leads where lately."""
         leads = None
