@@ -214,6 +214,29 @@ def check_data_roots(cfg: Config, fields: Sequence[str]) -> None:
         )
 
 
+def check_parts(cfg: Config) -> None:
+    """Check that a config can train, and that what belongs to training, validation and test is there as a whole.
+
+    Args:
+        cfg: A complete config.
+
+    Raises:
+        MTKDError: If a part is missing: which, and what goes with it.
+    """
+    stages = {
+        'train': ('train_dataloader', 'train_cfg', 'optim_wrapper'),
+        'validate': ('val_dataloader', 'val_cfg', 'val_evaluator'),
+        'test': ('test_dataloader', 'test_cfg', 'test_evaluator'),
+    }
+    for stage, parts in stages.items():
+        missing = [part for part in parts if cfg.get(part) is None]
+        if missing and (stage == 'train' or len(missing) < len(parts)):
+            raise MTKDError(
+                f'the config has no {" and no ".join(missing)}; to {stage}, it needs {", ".join(parts[:-1])} and '
+                f'{parts[-1]}' + ('' if stage == 'train' else ', or none of them')
+            )
+
+
 def _data_sets(node: Any, key: str) -> Iterator[tuple[str, dict]]:
     """Every dict with a data root below a node of a config, wrappers of data sets included, by its dotted key."""
     if isinstance(node, dict):
@@ -317,11 +340,18 @@ def build_runner(cfg: Config, trust: bool = False) -> Runner:
         trust: Let the Runner, and the model while it is built, load files that may run code.
 
     Raises:
-        MTKDError: The model loads a file that is refused. Those that the Runner loads are read before it does.
+        MTKDError: The model loads a file that is refused, or a type of the config is not registered. Files that the
+            Runner loads are read before it does.
     """
     _quiet_imports(cfg.get('default_scope'))
     with nullcontext() if trust else restricted('if you trust whoever made the file, pass --trust'):
-        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        try:
+            runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+        except KeyError as error:
+            reason = str(error.args[0] if error.args else error).split('. ')[0]
+            if not reason.endswith('registry'):
+                raise
+            raise MTKDError(f'the config: {reason}; correct it, or name its module in custom_imports') from error
     guard_files(runner, trust)
     return runner
 

@@ -62,6 +62,7 @@ def configure(args: Namespace) -> Config:
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     cfg = configure(args)
+    tooling.check_parts(cfg)
     tooling.check_data_roots(cfg, ['train_dataloader', 'val_dataloader'])
     tooling.claim_work_dir(cfg.work_dir)
     if cfg.get('load_from'):

@@ -81,6 +81,11 @@ class Classification:
             MTKDError: The model has another number of classes than the labels, or the tapped layer gives no tensor.
         """
         logits = _logits(records, owner).float()
+        if len(logits) != len(target):
+            raise MTKDError(
+                f'{owner}: its logits are {tuple(logits.shape)} for a batch of {len(target)} pictures; it must answer '
+                'with one row a picture'
+            )
         if logits.shape != target.shape:
             raise MTKDError(
                 f'{owner}: its logits are {tuple(logits.shape)}, the labels {tuple(target.shape)}: it must have the '
@@ -102,9 +107,19 @@ class Classification:
 def _logits(records: dict[str, Any], owner: str) -> Tensor:
     """The recorded logits; models with two heads (Conformer) are read as they predict, by their sum."""
     said = records.get('logits')
-    logits = sum(said) if isinstance(said, list | tuple) else said
-    if not isinstance(logits, Tensor) or logits.dim() != 2:
+    heads: list[Any] = list(said) if isinstance(said, list | tuple) else [said]
+    shapes = {tuple(head.shape) if isinstance(head, Tensor) else type(head).__name__ for head in heads}
+    if len(shapes) != 1 or len(shapes.pop()) != 2:
         raise MTKDError(
-            f'{owner}: it gives no logits (B, C) but {type(said).__name__}; only classifiers can be distilled'
+            f'{owner}: it gives no logits (B, C) but {_told(said)}; only classifiers can be distilled, and their '
+            'output must be the logits alone'
         )
-    return logits
+    return torch.stack(heads).sum(dim=0) if len(heads) > 1 else heads[0]
+
+
+def _told(said: Any) -> str:
+    """A model's output in a few words: its shape, or its type and what is in it."""
+    if isinstance(said, Tensor):
+        return str(tuple(said.shape))
+    parts = f' of {", ".join(map(_told, said))}' if isinstance(said, list | tuple) else ''
+    return type(said).__name__ + parts

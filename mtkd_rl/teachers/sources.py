@@ -1,6 +1,7 @@
 """Where teachers come from besides OpenMMLab: torchvision, timm, and any callable."""
 
 import importlib
+import inspect
 from collections.abc import Callable as CallableType
 from collections.abc import Mapping
 from typing import Any
@@ -146,7 +147,7 @@ class Callable:
         args: Its keyword arguments.
 
     Raises:
-        MTKDError: There is no such callable.
+        MTKDError: There is no such callable, or it does not take these arguments.
     """
 
     trained = True
@@ -156,6 +157,10 @@ class Callable:
         self._args = dict(args or {})
         name = build if isinstance(build, str) else getattr(build, '__qualname__', type(build).__name__)
         self.description = f'Callable {name}'
+        try:
+            inspect.signature(self._build).bind(**self._args)
+        except TypeError as error:
+            raise MTKDError(f'{self.description}: {error}; correct `args` in its entry') from error
 
     def build(self) -> nn.Module:
         """Call the callable; what it raises is passed on, for it is the user's own code.
