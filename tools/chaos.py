@@ -71,7 +71,7 @@ def folder(wanted: Path | None) -> Iterator[Path]:
 
 def show_kills(kills: Sequence[Kill]) -> str:
     """A line a kill, for the table."""
-    went_on = ['not resumed' if kill.resumed is None else f'from {kill.resumed}' for kill in kills]
+    went_on = ['killed again before' if kill.resumed is None else f'from {kill.resumed}' for kill in kills]
     return '\n'.join(f'{kill.phase}, {kill.files}, {said}' for kill, said in zip(kills, went_on)) or 'none'
 
 
