@@ -6,10 +6,11 @@ from mtkd_rl.teachers import InputContract
 
 IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    'pixels in 0..1': ((0.0,), (255.0,)),
-    'pixels in -1..1': ((127.5,), (127.5,)),
-    'pixels in 0..255': ((0.0,), (1.0,)),
+    '0..1': ((0.0,), (255.0,)),
+    '-1..1': ((127.5,), (127.5,)),
+    '0..255': ((0.0,), (1.0,)),
 }
+"""What pixels are brought to, by mean and standard deviation in 0..255 units."""
 
 
 def complete(contract: InputContract, source: InputContract, shape: tuple[int, int, int]) -> InputContract:
@@ -47,17 +48,16 @@ def alternatives(
         Name to contract, without those that come to the same as the applied one or as one before.
     """
     wanted = complete(applied, source, shape)
-    found = {"the student's": source._replace(channels=wanted.channels, size=None)}
+    applied = applied._replace(channels=wanted.channels)
+    found = {"student's": source._replace(channels=wanted.channels, size=None)}
     if wanted.channels == 3:
-        found["ImageNet's mean and std"] = applied._replace(mean=IMAGENET[0], std=IMAGENET[1])
+        found["ImageNet's"] = applied._replace(mean=IMAGENET[0], std=IMAGENET[1])
     found |= {name: applied._replace(mean=mean, std=std) for name, (mean, std) in NORMALISATIONS.items()}
     if wanted.channel_order is not None:
-        found['the other channel order'] = applied._replace(
-            channel_order='bgr' if wanted.channel_order == 'rgb' else 'rgb'
-        )
-    found['the size as it comes'] = applied._replace(size=None)
+        found['other order'] = applied._replace(channel_order='bgr' if wanted.channel_order == 'rgb' else 'rgb')
+    found['size as it comes'] = applied._replace(size=None)
     if trained_on is not None:
-        found['the size that it was trained on'] = applied._replace(size=trained_on)
+        found['size of training'] = applied._replace(size=trained_on)
     known = {wanted}
     different = {}
     for name, contract in found.items():

@@ -92,7 +92,7 @@ def peak(step: Callable[[], None], device: torch.device) -> int:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Keeps off the terminal what the profiler's own code says there: that it finds no GPU, and knows no older block."""
+    """Keeps off the terminal what the profiler's own code says there: no GPU, and blocks older than itself."""
     sys.stderr.flush()
     kept = os.dup(2)
     with Path(os.devnull).open('w') as nowhere:

@@ -55,6 +55,8 @@ def examine(cfg: Config, name: str, options: Options, folder: Path, tell: Tell) 
         MTKDError: The config has no ``MTKDHook`` or no validation data, or not one of its teachers can be built.
     """
     entry = hook_entry(cfg)
+    if not cfg.get('val_dataloader'):
+        raise MTKDError('the config has no val_dataloader, so there are no pictures to ask teachers about; add one')
     tell('build the student', 0.0)
     runner = _runner(cfg, folder, options.trust)
     student = cast(nn.Module, runner.model).eval()

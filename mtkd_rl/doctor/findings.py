@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from mtkd_rl.doctor.report import Finding, Order, Report, TeacherReport, Trial
 
 LEVELS = ('red', 'yellow', 'green')
+INPUT = {'mean': 'normalisation', 'channel_order': 'channel order', 'input_size': 'input size'}
+"""Option of a teacher's entry to what it sets."""
 
 NEAR_CHANCE = 3.0
 """So many standard errors above chance a teacher still counts as one that knows nothing."""
@@ -16,7 +18,9 @@ LEAST_GAIN = 0.03
 LEAST_SHARE = 0.2
 """A contract is better if it gains this much, and sets right this share of what was wrong."""
 ORDERED = 0.3
-"""A class order is another one if it sets right this share of the moved labels, and four times as many as before."""
+"""A class order is another one if it sets right this share of the labels that it moves, and twice as many as before."""
+CLEARLY = 0.05
+"""A class order is the cause rather than the input if it gains this much more: swapped colours can look like it."""
 FAR_BELOW, BELOW = 0.1, 0.03
 """So far below its claim a teacher is wrong, or worth a look; never within so many standard errors:"""
 CLAIM_ERRORS = 4.0
@@ -94,22 +98,23 @@ def _cause(teacher: TeacherReport, report: Report, is_bad: bool) -> str | None:
             'its checkpoint names the same classes in another order: its outputs are the classes '
             f'{_listed(teacher.order_by_name)}; give a checkpoint with the order of the data'
         )
-    if order is not None and (trial is None or order.after - order.before > trial.metric - teacher.metric):
+    if order is not None and (trial is None or order.after - order.before > trial.metric - teacher.metric + CLEARLY):
         return (
             f'its class order is permuted; with the order {_listed(order.classes)} it would have '
             f'{_percent(order.after)}; give a checkpoint with the order of the data'
         )
     if trial is not None:
+        wrong = ' and '.join(word for field, word in INPUT.items() if f'{field}=' in trial.setting)
         return (
-            f'it is fed in the wrong way; with {trial.name} it would have {_percent(trial.metric)}; write '
-            f'{trial.setting} into its entry'
+            f'its {wrong} is wrong; with {trial.setting} ({trial.name}) it would have {_percent(trial.metric)}; write '
+            'that into its entry'
         )
     return None
 
 
 def _better_order(order: Order | None) -> Order | None:
     """The order, if it surely is the right one: it gives the labels that it moves what they had not before."""
-    if order is None or order.z < SURE or order.moved_after < max(ORDERED, 4 * order.moved_before):
+    if order is None or order.z < SURE or order.moved_after < max(ORDERED, 2 * order.moved_before):
         return None
     return order
 

@@ -52,14 +52,9 @@ def build_loader(cfg: Config, pictures: int) -> DataLoader:
     """A loader of some pictures of a config's validation data, drawn at random, but always the same ones.
 
     Args:
-        cfg: A complete config.
+        cfg: A complete config with a ``val_dataloader``.
         pictures: How many, at the most.
-
-    Raises:
-        MTKDError: The config has no validation data.
     """
-    if not cfg.get('val_dataloader'):
-        raise MTKDError('the config has no val_dataloader, so there are no pictures to ask teachers about; add one')
     loader = dict(cfg.val_dataloader)
     dataset = DATASETS.build(loader['dataset'])
     drawn = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))[:pictures]

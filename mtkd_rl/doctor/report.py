@@ -11,7 +11,7 @@ class Trial(NamedTuple):
     """Another input contract that a teacher was tried with.
 
     Attributes:
-        name: What it is, such as ``the student's``.
+        name: What it is, such as ``student's``.
         setting: What to write into the teacher's entry to have it.
         metric: With it, on the same pictures.
         z: Above 0 where it is better than the contract that will be applied.

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -23,64 +24,57 @@ def show(report: Report, console: Console) -> None:
         report: Complete.
         console: Where to.
     """
-    worst = {finding.teacher: finding.level for finding in reversed(report.findings)}
     console.print()
-    console.print(_knowledge(report, worst))
+    console.print(_metrics(report))
+    console.print(_origins(report))
     console.print(_inputs(report))
     if any(teacher.layers for teacher in report.teachers):
         console.print(_layers(report))
     if report.costs:
         console.print(_costs(report))
+    console.print()
     for finding in report.findings:
         console.print(_line(finding))
-    console.print()
 
 
-def _knowledge(report: Report, worst: dict[str, str]) -> Table:
-    title = f'{report.metric} on {report.pictures} validation pictures, {report.classes} classes, {report.device}'
-    table = _table(title, 'teacher', 'from', f'>{report.metric}', '>claimed', 'by', 'keys that do not fit', 'classes')
+def _metrics(report: Report) -> Table:
+    worst = {finding.teacher: finding.level for finding in reversed(report.findings)}
+    title = f'{report.metric} on {report.pictures} validation pictures of {report.classes} classes, %'
+    table = _table(title, '', f'>{report.metric}', '>claimed', 'by')
     for teacher in report.teachers:
         style = COLOURS[worst[teacher.name]]
-        table.add_row(
-            f'[{style}]{escape(teacher.name)}[/]',
-            escape(_short(teacher.source) or '-'),
-            f'[{style}]{_percent(teacher.metric)}[/]',
-            _percent(teacher.claim),
-            teacher.claimed_by or '-',
-            _keys(teacher),
-            f'{teacher.common} of {teacher.classes} by name' if teacher.classes else 'not named',
-        )
+        name, metric = Text(teacher.name, style), Text(_percent(teacher.metric), style)
+        table.add_row(name, metric, _percent(teacher.claim), escape(teacher.claimed_by))
     table.add_section()
-    table.add_row('student', escape(report.student_weights), _percent(report.student), '-', '-', '', '')
-    table.add_row('chance', 'always the most frequent class', _percent(report.chance), '', '', '', '')
+    table.add_row('student', _percent(report.student), '', escape(f'as it begins: {report.student_weights}'))
+    table.add_row('chance', _percent(report.chance), '', 'always the most frequent class')
+    return table
+
+
+def _origins(report: Report) -> Table:
+    table = _table('checkpoints and classes', '', 'from', 'keys that do not fit', 'classes in common')
+    for teacher in report.teachers:
+        named = f'{teacher.common} of {teacher.classes} by name' if teacher.classes else 'not named'
+        table.add_row(escape(teacher.name), escape(_short(teacher.source)), _keys(teacher), named)
     return table
 
 
 def _inputs(report: Report) -> Table:
-    table = _table(
-        'what teachers are fed',
-        'teacher',
-        'mean',
-        'std',
-        'order',
-        'size',
-        "as the student's",
-        'metric if fed otherwise',
-    )
+    tried = dict.fromkeys(trial.name for teacher in report.teachers for trial in teacher.trials)
+    title = f'what teachers are fed, and how {report.metric} moves where they are fed otherwise'
+    table = _table(title, '', 'mean', 'std', 'order', 'size', *(f'>{name}' for name in {"student's": 0, **tried}))
     for teacher in report.teachers:
         if teacher.contract:
             contract: Any = teacher.contract
-            moves = [
-                f'{escape(each.name)} {100 * (each.metric - (teacher.metric or 0)):+.1f}' for each in teacher.trials
-            ]
+            moves = {each.name: f'{100 * (each.metric - (teacher.metric or 0)):+.1f}' for each in teacher.trials}
+            moves |= {"student's": 'same'} if teacher.as_student else {}
             table.add_row(
                 escape(teacher.name),
                 _numbers(contract['mean']),
                 _numbers(contract['std']),
-                contract['channel_order'] or 'grey',
+                contract['channel_order'] or '-',
                 ' x '.join(map(str, contract['size'])),
-                'yes' if teacher.as_student else 'no',
-                '\n'.join(moves) or '-',
+                *(moves.get(name, '') for name in {"student's": 0, **tried}),
             )
     return table
 
@@ -103,23 +97,23 @@ def _layers(report: Report) -> Table:
 
 
 def _costs(report: Report) -> Table:
-    table = _table('expected of a training step', '', '>ms', '>of the student', '>memory, MiB', '>teachers, MiB')
+    title = f'what a training step costs on {report.device}'
+    table = _table(title, '', '>ms', '>of the student', '>memory, MiB', '>teachers, MiB')
     alone = report.costs[0].ms
     for cost in report.costs:
         ratio = f'{cost.ms / alone:.2f} x'
         table.add_row(cost.name, f'{cost.ms:.1f}', ratio, f'{cost.memory_mib:.1f}', f'{cost.weights_mib:.1f}')
-    table.caption = 'memory: at its peak, above weights and optimizer; without the updates of an agent'
+    table.caption = 'memory at its peak, above models and optimizer; without the updates of an agent'
     return table
 
 
 def _line(finding: Finding) -> Text:
-    line = Text.assemble((f'{SIGNS[finding.level]} teacher {finding.teacher}: ', COLOURS[finding.level]), finding.text)
-    line.no_wrap = False
-    return line
+    start = f'{SIGNS[finding.level]} teacher {finding.teacher}: '
+    return Text.assemble((start, COLOURS[finding.level]), finding.text)
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify='left', title_style='bold', caption_justify='left')
+    table = Table(title=title, title_justify='left', title_style='bold', caption_justify='left', box=SIMPLE_HEAD)
     for column in columns:
         table.add_column(column.lstrip('>'), justify='right' if column.startswith('>') else 'left', overflow='fold')
     return table
