@@ -127,7 +127,8 @@ def find_config(name: str) -> Path:
     if path.is_file():
         return path
     others = candidates(path.name, sorted(file.name for file in path.parent.glob('*.py')))
-    raise MTKDError(f'config {name}: there is no file {path}' + (f'; that folder has {others}' if others else ''))
+    hint = f'that folder has {others}' if others else 'correct the path'
+    raise MTKDError(f'config {name}: there is no file {path}; {hint}')
 
 
 def load_config(name: str) -> Config:
@@ -301,7 +302,7 @@ def check_checkpoint(path: str, trust: bool = False) -> dict | None:
     if '://' in path:
         return None
     if not Path(path).is_file():
-        raise MTKDError(f'checkpoint {path}: there is no such file')
+        raise MTKDError(f'checkpoint {path}: there is no such file; correct the path')
     return None if trust else read_checkpoint(path, hint='if you trust whoever made the file, pass --trust')
 
 

@@ -80,7 +80,7 @@ class Network(nn.Module):
             half=lambda: logits[:7],
             numbers=lambda: logits.argmax(1),
             whole=lambda: (100 * logits).long(),
-            gpu=lambda: logits + torch.zeros(10, device='cuda:99'),
+            refuse=lambda: logits.reshape(3, 3),
             value=lambda: logits.sum().item(),
         )
         return answers.get(self.answer, lambda: logits)()

@@ -9,6 +9,10 @@ from mmengine.registry import DefaultScope
 torch.set_num_threads(1)
 
 
+def pytest_addoption(parser):
+    parser.addoption('--write-docs', action='store_true', help='write docs/mistakes.md of what the tests see')
+
+
 @pytest.fixture(autouse=True)
 def _own_scope():
     """Leaves no default scope behind: a test that builds a Runner sets one for the whole process."""

@@ -49,7 +49,10 @@ def configure(args: Namespace) -> Config:
         cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-            raise MTKDError(f'--auto-scale-lr: config {args.config} has no auto_scale_lr=dict(base_batch_size=...)')
+            raise MTKDError(
+                f'--auto-scale-lr: config {args.config} has no auto_scale_lr=dict(base_batch_size=...); add it, or '
+                'leave the flag out'
+            )
         cfg.auto_scale_lr.enable = True
     if args.resume:
         cfg.resume = True

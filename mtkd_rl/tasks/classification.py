@@ -94,7 +94,11 @@ class Classification:
         seen = last_tensor(records.get('embedding'))
         feature = last_tensor(records.get('feature', seen))
         if feature is None:
-            raise MTKDError(f'{owner}: its tapped layer did not run or gave no tensor; name another one with `layer`')
+            where = 'student_layer' if owner == 'student' else 'layer'
+            raise MTKDError(
+                f'{owner}: its tapped layer did not run or gave no tensor, and no other was found; name one whose '
+                f'output is a tensor with `{where}`'
+            )
         embedding = pool(feature if seen is None else seen).float()
         task_loss = F.cross_entropy(logits, target, reduction='none')
         return Outputs(logits=logits, embedding=embedding, feature=feature, task_loss=task_loss)

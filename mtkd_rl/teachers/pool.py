@@ -198,7 +198,9 @@ def _build_teacher(
                 )
             model = origin.build()
             if not isinstance(model, nn.Module):
-                raise MTKDError(f'{origin.description} returned a {type(model).__name__}, not an nn.Module')
+                raise MTKDError(
+                    f'{origin.description} returned a {type(model).__name__}, not an nn.Module; return the model'
+                )
             file = None if options.checkpoint in (None, RANDOM) else locate(str(options.checkpoint))
             state_dict = file and state_dict_of(read_checkpoint(file, options.trust), file)
         except MTKDError as error:
