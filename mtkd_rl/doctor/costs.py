@@ -48,6 +48,7 @@ def measure(
     teachers: Mapping[str, Mapping[str, Any]],
     weights: Mapping[str, int],
     steps: int,
+    trust: bool,
     folder: Path,
     tell: Callable[[float], None],
 ) -> list[Cost]:
@@ -58,6 +59,7 @@ def measure(
         teachers: Name to entry, of those that can be asked.
         weights: Teacher to the bytes of its weights.
         steps: How many are timed, at least 1.
+        trust: Load the student's initial weights without restriction.
         folder: For the runs' files; may be thrown away afterwards.
         tell: Is told how much is done, in [0, 1].
     """
@@ -66,7 +68,8 @@ def measure(
         pools[ALL] = tuple(teachers)
     costs = []
     for i, (row, names) in enumerate(pools.items()):
-        seconds, memory = _steps(_with(cfg, {name: teachers[name] for name in names}), steps, folder / str(i))
+        chosen = _with(cfg, {name: teachers[name] for name in names})
+        seconds, memory = _steps(chosen, steps, trust, folder / str(i))
         taken = sum(weights[name] for name in names)
         costs.append(Cost(row, 1000 * statistics.median(seconds), memory / MIB, taken / MIB))
         tell((i + 1) / len(pools))
@@ -123,13 +126,13 @@ def _with(cfg: Config, teachers: Mapping[str, Mapping[str, Any]]) -> Config:
     return changed
 
 
-def _steps(cfg: Config, steps: int, folder: Path) -> tuple[list[float], int]:
+def _steps(cfg: Config, steps: int, trust: bool, folder: Path) -> tuple[list[float], int]:
     ours, theirs = Pipe()
     ours.send(steps)
     folder.mkdir()
     cfg.work_dir, cfg.log_level = str(folder), 'ERROR'
     cfg.runner_type = TurnRunner.__name__
-    runner = tooling.build_runner(cfg)
+    runner = tooling.build_runner(cfg, trust)
     runner.loop, runner.parent, runner.batch_size = CostLoop, theirs, cfg.train_dataloader.batch_size
     runner.train()
     return ours.recv()

@@ -1,6 +1,7 @@
 """One examination: build what the config names, ask, compare, measure, judge."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -23,6 +24,7 @@ from mtkd_rl.errors import MTKDError
 from mtkd_rl.hook import MTKDHook
 from mtkd_rl.registry import HOOKS
 from mtkd_rl.teachers.pool import RANDOM, _named
+from mtkd_rl.teachers.restricted import restricted
 
 Tell = Callable[[str, float], None]
 
@@ -33,7 +35,7 @@ class Options(NamedTuple):
     Attributes:
         images: How many validation pictures, at least 1.
         steps: How many training steps to time with and without each teacher; 0 for none.
-        trust: Unpickle ``load_from`` without restriction.
+        trust: Load the student's files, ``load_from`` and initial weights, without restriction.
     """
 
     images: int = 512
@@ -99,7 +101,7 @@ def examine(cfg: Config, name: str, options: Options, folder: Path, tell: Tell) 
     pools.clear()
     if options.steps and sound:
         report.costs = costs.measure(
-            cfg, sound, sizes, options.steps, folder, lambda done: tell('time steps', 0.5 + done / 2)
+            cfg, sound, sizes, options.steps, options.trust, folder, lambda done: tell('time steps', 0.5 + done / 2)
         )
     report.findings = judge(report)
     return report
@@ -114,9 +116,10 @@ def _runner(cfg: Config, folder: Path, trust: bool) -> Runner:
     if cfg.get('load_from'):
         cfg.load_from = tooling.local_copy(cfg.load_from)
         tooling.check_checkpoint(cfg.load_from, trust)
-    runner = tooling.build_runner(cfg)
-    cast(Any, runner.model).init_weights()
-    runner.load_or_resume()
+    runner = tooling.build_runner(cfg, trust)
+    with nullcontext() if trust else restricted('if you trust whoever made the file, pass --trust'):
+        cast(Any, runner.model).init_weights()
+        runner.load_or_resume()
     return runner
 
 
