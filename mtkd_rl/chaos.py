@@ -110,7 +110,7 @@ class Kill(NamedTuple):
 
     Attributes:
         phase: The training's, as it said last and by its files.
-        files: Checkpoints left: ``none``, ``whole``, or ``truncated`` if at least one is.
+        files: Checkpoints left, see ``state_of_files``.
         resumed: Iteration from which the next start went on; ``None`` if it did not come to that.
     """
 
@@ -278,14 +278,21 @@ def number_saved(work_dir: Path) -> int:
 
 
 def state_of_files(work_dir: Path) -> str:
-    """What a kill left of the checkpoints, temporary ones included: ``none``, ``whole``, or ``truncated`` if one is."""
+    """What a kill left: ``truncated`` if one of all checkpoints is, else ``whole`` if there is one to resume from.
+
+    Args:
+        work_dir: Of the training; temporary and hidden files count too.
+
+    Returns:
+        ``none``, ``whole`` or ``truncated``.
+    """
     state = 'none'
     for path in _checkpoints(work_dir):
         try:
             read_checkpoint(path)
         except MTKDError:
             return 'truncated'
-        state = 'whole'
+        state = state if path.name.startswith('best_') else 'whole'
     return state
 
 
@@ -530,6 +537,8 @@ class Chaos:
         self.references: dict[Variant, dict[str, Any]] = {}
         self.sizes: dict[Variant, int] = {}
         self.bests: dict[Variant, set[int]] = {}
+        self._running: set[Training] = set()
+        self._closed = False
 
     def refer(self, variant: Variant) -> None:
         """Trains without interruption.
@@ -566,6 +575,12 @@ class Chaos:
         except MTKDError as error:
             return Outcome(variant, tuple(kills), str(error))
 
+    def close(self) -> None:
+        """Ends all trainings that run, and starts no more."""
+        self._closed = True
+        for training in list(self._running):
+            training.kill()
+
     def _kill_and_resume(self, variant: Variant, work_dir: Path, plans: list[Plan], kills: list[Kill]) -> None:
         """Appends to ``kills``.
 
@@ -600,6 +615,8 @@ class Chaos:
 
     @contextmanager
     def _start(self, variant: Variant, work_dir: Path, start: int) -> Iterator[Training]:
+        if self._closed:
+            raise MTKDError('interrupted')
         training = Training(
             self.train,
             self._config(variant),
@@ -608,9 +625,11 @@ class Chaos:
             resume=start > 0,
             processes=self.processes,
         )
+        self._running.add(training)
         try:
             yield training
         finally:
+            self._running.discard(training)
             training.close()
 
     def _config(self, variant: Variant) -> Path:

@@ -193,6 +193,8 @@ def test_what_was_saved(tmp_path: Path) -> None:
 
 def test_state_of_files(tmp_path: Path) -> None:
     assert state_of_files(tmp_path / 'nowhere') == 'none'
+    write(tmp_path / 'best_accuracy_top1_epoch_1.pth', 1)
+    assert state_of_files(tmp_path) == 'none'  # it has no optimizer, so it is none to resume from
     write(tmp_path / 'epoch_1.pth', 1)
     assert state_of_files(tmp_path) == 'whole'
     hidden = tmp_path / '.epoch_2.pth.new'

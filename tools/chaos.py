@@ -123,6 +123,7 @@ def run_all(chaos: Chaos, runs: int, workers: int, console: Console) -> list[Out
                 console.print(f'run {i}: {kills}: {outcome.fault or "equal"}', soft_wrap=True, markup=False)
                 progress.advance(bar)
         finally:
+            chaos.close()
             executor.shutdown(cancel_futures=True)
     return [outcomes[i] for i in range(runs)]
 
