@@ -4,7 +4,6 @@ That it does is half of each test: it shows that the way is one by which code wo
 """
 
 import importlib.util
-import inspect
 import json
 import os
 import zipfile
@@ -17,7 +16,6 @@ from mmengine.runner import Runner
 from mmengine.runner.checkpoint import load_from_http
 
 from mtkd_rl.errors import MTKDError
-from mtkd_rl.hook import MTKDHook
 from mtkd_rl.teachers import build_pool
 from mtkd_rl.teachers.contract import InputContract
 from mtkd_rl.teachers.restricted import restricted
@@ -126,7 +124,6 @@ def test_of_what_the_training_tool_loads(folder, evil, capfd, way, trust):
         assert '--trust' in capfd.readouterr().err.splitlines()[-1]
 
 
-@pytest.mark.skipif('trust' not in inspect.signature(MTKDHook).parameters, reason='the hook guards no files yet')
 @pytest.mark.parametrize('trust', [False, True])
 @pytest.mark.parametrize('way', ['load_from', 'last_checkpoint', 'of the head'])
 def test_of_what_a_runner_with_our_hook_loads(folder, evil, way, trust):
