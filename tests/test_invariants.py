@@ -13,13 +13,13 @@ import torch
 import variations
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 from mmpretrain.models import ImageClassifier
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
-from variations import VARIATIONS
+from variations import VARIATIONS, Variation
 
 from mtkd_rl.distiller import Distiller
 from mtkd_rl.hook import KEY
@@ -529,35 +529,43 @@ class Interrupted(Exception):  # noqa: N818  # what happens to a run, not what i
     """What ends a run in the middle."""
 
 
-@pytest.mark.parametrize('name', variations.names(quick=['EMA', 'iterations']))
+# nobody saves the random states of workers that outlive an epoch
+@pytest.mark.parametrize('name', variations.names(quick=['EMA', 'iterations'], without=['persistent workers']))
 def test_6_all_that_learns_is_saved(tmp_path, name):
     """Interrupted in the third of four parts and resumed in its folder, a run ends bit by bit as one that was not."""
-    variation = VARIATIONS[name]
+    whole, parted = whole_and_parted(tmp_path, VARIATIONS[name])
+    assert whole[KEY]['distiller']['strategy']['agent']['n_updates'] > 0
+    assert differences(whole, parted) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('per_epoch', [3, None], ids=['epochs', 'iterations'])
+def test_6_also_with_workers_that_stay_if_they_draw_nothing(tmp_path, per_epoch):
+    variation = VARIATIONS['persistent workers']._replace(per_epoch=per_epoch)
+    assert differences(*whole_and_parted(tmp_path, variation, augment=False)) == []
+
+
+def whole_and_parted(tmp_path: Path, variation: Variation, **options: Any) -> list[dict[str, Any]]:
+    """The last checkpoints of a run and of one that was interrupted, without what holds times."""
     iterations = 4 * (variation.per_epoch or 3)
 
     def interrupt(runner: Runner) -> None:
         if runner.iter == iterations * 5 // 8:
             raise Interrupted
 
-    def config(folder: str, *hooks: dict[str, Any], **options: Any) -> Any:
+    def config(folder: str, *hooks: dict[str, Any], **more: Any) -> Config:
         entry = runs.entry(teachers=three_teachers())
-        return variation.config(tmp_path / folder, [entry, *hooks], iterations=iterations, save=True, **options)
+        return variation.config(tmp_path / folder, [entry, *hooks], iterations=iterations, save=True, **options, **more)
 
     runs.train(config('whole'))
     with pytest.raises(Interrupted):
         runs.train(config('parted', runs.watching(after_train_iter=interrupt)))
     torch.rand(3)  # whatever the next process has drawn before it resumes
-    runs.train(config('parted', resume=True))
+    assert runs.train(config('parted', resume=True)).iter == iterations
 
     last = f'iter_{iterations}.pth' if variation.per_epoch is None else 'epoch_4.pth'
-    whole, parted = (read(tmp_path / folder / last) for folder in ('whole', 'parted'))
-    assert whole[KEY]['distiller']['strategy']['agent']['n_updates'] > 0
-    assert not (tmp_path / 'whole' / 'last_checkpoint').samefile(tmp_path / 'parted' / 'last_checkpoint')
-    # both hold times
-    whole, parted = (
-        {key: value for key, value in each.items() if key not in ('meta', 'message_hub')} for each in (whole, parted)
-    )
-    assert differences(whole, parted) == []
+    saved = [read(tmp_path / folder / last) for folder in ('whole', 'parted')]
+    return [{key: value for key, value in each.items() if key not in ('meta', 'message_hub')} for each in saved]
 
 
 # ---- 7. maths is pure
@@ -606,6 +614,11 @@ def columns_of(seed: int) -> tuple[list[Tensor], Tensor]:
     return [((at - drawn(seed + m, CLASSES).detach()) ** 2).sum(dim=1) for m in range(TEACHERS)], at
 
 
+def aligned_of(seed: int) -> tuple[list[Tensor], Tensor, Tensor]:
+    columns, at = columns_of(seed)
+    return columns, drawn(seed + 9, SAMPLES, CLASSES).detach(), at
+
+
 def feedback_of(seed: int) -> Feedback:
     weights = scores_of(seed).softmax(dim=1)
     decision = Decision(weights, weights.flip(1), scores_of(seed)[:, 0].square())
@@ -648,7 +661,7 @@ FUNCTIONAL = {
 }
 CREDIT = {
     'alignment': (lambda seed: (drawn(seed, SAMPLES, 6), drawn(seed + 1, *PER_TEACHER, 6)), PER_TEACHER),
-    'alignments': (lambda seed: (columns_of(seed)[0], drawn(9, SAMPLES, CLASSES), columns_of(seed)[1]), PER_TEACHER),
+    'alignments': (aligned_of, PER_TEACHER),
     'effect': (
         lambda seed: (drawn(seed, *PER_TEACHER, CLASSES), drawn(seed, SAMPLES, 6), drawn(seed, CLASSES, 6)),
         PER_TEACHER,
@@ -705,6 +718,7 @@ def test_7_maths_is_pure(name):
     assert said
     assert all(torch.isfinite(x).all() for x in said)
     assert [tuple(x.shape) for x in said] == [shape] * len(said)
+    assert name in STRATEGIC or all(len(x.unique(dim=0)) > 1 for x in said)  # not one mean for all
     assert runs.same(said, again)
     assert runs.same(said, runs.tensors(first))  # a later call does not write into what an earlier one returned
     assert runs.same(given, untouched)
