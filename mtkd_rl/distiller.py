@@ -152,8 +152,10 @@ class Distiller:
     def teach(self, observed: Observed, decision: Decision, factor: float) -> Lesson:
         """The weighted losses of a decision, without those whom the guard leaves out or turns down."""
         state, knowledge, credit = observed
-        decision = leave_out(decision, state.present)
         scales: dict[str, Tensor] = {}
+        if self.guard is not None:
+            decision = self.guard.vet(decision)
+        decision = leave_out(decision, state.present)
         if self.guard is not None:
             decision, scales = self.guard.judge(state, decision, _detached(knowledge), credit)
         losses = {}

@@ -27,6 +27,7 @@ class Alarms(NamedTuple):
 
     Attributes:
         dropped: Teachers that are left out for good.
+        undecided: Samples, of this process, on which the strategy decided nothing finite.
         turned_down: Kind of knowledge to the teachers that are turned down now.
         turned_down_for: Kind of knowledge to teacher to the iterations that it has been turned down.
         pull: Kind of knowledge to teacher to its running pull, see ``pull``.
@@ -34,6 +35,7 @@ class Alarms(NamedTuple):
     """
 
     dropped: list[str]
+    undecided: int
     turned_down: dict[str, list[str]]
     turned_down_for: dict[str, dict[str, int]]
     pull: dict[str, dict[str, float]]
@@ -99,6 +101,7 @@ class Guard:
         self._down_for = torch.zeros(shape, dtype=torch.long, device=device)
         self._task = torch.zeros((), device=device)
         self._loss = torch.zeros(shape[0], device=device)
+        self._undecided = torch.zeros((), dtype=torch.long, device=device)
         self._seen = 0
         self.gone: frozenset[str] = frozenset()
         """Those dropped that were known when the guard was last read: nobody needs to ask them."""
@@ -126,6 +129,13 @@ class Guard:
             for here, outputs in zip(present.unbind(), answers)
         )
         return tuple(admitted), present
+
+    @torch.no_grad()
+    def vet(self, decision: Decision) -> Decision:
+        """Leaves samples alone for which the strategy decided nothing finite, and counts them."""
+        finite = torch.stack([x.isfinite().reshape(len(x), -1).all(dim=1) for x in decision]).all(dim=0)
+        self._undecided += (~finite).sum()
+        return Decision(*(torch.where(finite.view(-1, *[1] * (x.dim() - 1)), x, 0.0) for x in decision))
 
     @torch.no_grad()
     def judge(
@@ -176,12 +186,15 @@ class Guard:
     def read(self) -> Alarms:
         """What was done; the one place that waits for the device."""
         k = len(self.kinds)
-        rows = torch.cat([self._dropped.unsqueeze(0), self._down, self._down_for, self._pull]).double().tolist()
-        dropped, down, down_for, pulls = rows[0], rows[1 : 1 + k], rows[1 + k : 1 + 2 * k], rows[1 + 2 * k :]
+        one = torch.stack([self._dropped, self._undecided.expand_as(self._dropped)])
+        rows = torch.cat([one, self._down, self._down_for, self._pull]).double().tolist()
+        (dropped, (undecided, *_)), rows = rows[:2], rows[2:]
+        down, down_for, pulls = rows[:k], rows[k : 2 * k], rows[2 * k :]
         factors = torch.where(self._loss > 0, self._task / self._loss, 0.0).tolist()
         self.gone = frozenset(name for name, yes in zip(self.teachers, dropped) if yes)
         return Alarms(
             dropped=sorted(self.gone),
+            undecided=int(undecided),
             turned_down={
                 kind: [name for name, yes in zip(self.teachers, row) if yes] for kind, row in zip(self.kinds, down)
             },
@@ -200,6 +213,7 @@ class Guard:
             'down_for': self._down_for.cpu(),
             'task': self._task.cpu(),
             'loss': self._loss.cpu(),
+            'undecided': self._undecided.cpu(),
             'seen': self._seen,
         }
 
@@ -213,6 +227,7 @@ class Guard:
         self._down_for = state['down_for'].to(device)
         self._task = state['task'].to(device)
         self._loss = state['loss'].to(device)
+        self._undecided = state['undecided'].to(device)
         self._seen = state['seen']
 
 
@@ -237,6 +252,9 @@ def news(before: Alarms | None, now: Alarms, absent: Mapping[str, int], guard: G
         for name, count in absent.items()
         if count and name not in now.dropped
     ]
+    undecided = now.undecided - (before.undecided if before else 0)
+    if undecided:
+        lines.append(f'the strategy decided nothing finite on {undecided} samples, which were left to the task alone')
     for kind, names in now.turned_down.items():
         was = before.turned_down[kind] if before else []
         lines += [
@@ -252,6 +270,7 @@ def news(before: Alarms | None, now: Alarms, absent: Mapping[str, int], guard: G
 def in_short(alarms: Alarms, left_out: Mapping[str, int]) -> str:
     """What the guard did over a run, in one line."""
     said = [f'dropped {name}' for name in alarms.dropped]
+    said += [f'left {alarms.undecided} undecided samples to the task'] if alarms.undecided else []
     said += [f'left {name} out of {count} batches' for name, count in left_out.items() if count]
     said += [
         f'turned {name} down in its {kind} losses for {count} iterations'

@@ -8,11 +8,13 @@ from typing import Any, cast
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import broadcast_object_list
+from mmengine.dist import all_gather_object, broadcast_object_list
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
 from torch import Tensor, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from mtkd_rl.adapter_optimizer import AdapterOptimizer
 from mtkd_rl.distiller import Distiller, Lesson
@@ -20,10 +22,12 @@ from mtkd_rl.errors import MTKDError, candidates, check_number
 from mtkd_rl.guard import Alarms, build_guard, in_short, news
 from mtkd_rl.losses import build_loss
 from mtkd_rl.monitor import Monitor
-from mtkd_rl.registry import HOOKS, STRATEGIES, build
+from mtkd_rl.registry import HOOKS
 from mtkd_rl.resume import Resume
 from mtkd_rl.tasks import find_task
 from mtkd_rl.teachers import build_pool, compare_manifests, contract_of, loaded_order, manifest
+from mtkd_rl.trust import guard_files
+from mtkd_rl.weighting.base import build_strategy
 
 KEY = 'mtkd_rl'
 """The key of a checkpoint under which everything of ours lies."""
@@ -66,6 +70,8 @@ class MTKDHook(Hook):
             the wrong way; ``None`` for no guard.
         allow_other_teachers: Resume although the teachers are not those of the checkpoint. Where their names differ,
             only the student goes on; adapters and agent start anew.
+        trust: Let mmengine unpickle whatever the config's other checkpoints hold (``load_from``, resumption, initial
+            weights). Such a file can run any code; see ``mtkd_rl.trust``.
         **unknown: There are no other options; each is an error.
 
     Raises:
@@ -91,6 +97,7 @@ class MTKDHook(Hook):
         by_epoch: bool = True,
         guard: dict[str, Any] | None = {},  # noqa: B006
         allow_other_teachers: bool = False,
+        trust: bool = False,
         **unknown: Any,
     ) -> None:
         for name in unknown:
@@ -111,11 +118,12 @@ class MTKDHook(Hook):
         self.feature_loss = None if feature_loss is None else build_loss(feature_loss, 'feature')
         self.feature_weight = feature_weight
         self.student_layer = student_layer
-        self.strategy = build(STRATEGIES, strategy, 'strategy')
+        self.strategy = build_strategy(strategy)
         self.adapter_lr = adapter_lr
         self.begin, self.end, self.warmup, self.by_epoch = begin, end, warmup, by_epoch
         self.guard = None if guard is None else build_guard(guard)
         self.allow_other_teachers = allow_other_teachers
+        self.trust = trust
         if self.logit_loss is None and self.feature_loss is None:
             raise MTKDError(
                 'MTKDHook: logit_loss and feature_loss are both None, so there is nothing to teach; set one'
@@ -124,8 +132,14 @@ class MTKDHook(Hook):
         self._resume = Resume()
 
     def before_run(self, runner: Runner) -> None:
-        """Sees to what a run resumes from; testing passes here too."""
+        """Sees to what is loaded and resumed from; testing passes here too."""
+        if not isinstance(runner, Runner):
+            raise MTKDError(
+                f'{type(runner).__name__}: sharded training (FSDP, DeepSpeed) is not supported, since no process has '
+                "the whole student; train with mmengine's Runner, on several GPUs with --launcher pytorch"
+            )
         self._resume.before_run(runner)
+        guard_files(runner, self.trust)
 
     def before_train(self, runner: Runner) -> None:
         """Builds the pool and the distiller, and installs the forward hook on the student."""
@@ -134,6 +148,7 @@ class MTKDHook(Hook):
             raise MTKDError(
                 'custom_hooks has more than one MTKDHook; put all teachers into one, each with its own name'
             )
+        check_runner(runner)
         student = runner.model.module if is_model_wrapper(runner.model) else runner.model
         self.distiller = self.assemble(student, runner.cfg, _common_seed(runner))
         self.pool = pool = self.distiller.teachers
@@ -303,6 +318,41 @@ def _common_seed(runner: Runner) -> int:
     seed = [runner.seed or 0]
     broadcast_object_list(seed)
     return seed[0]
+
+
+def check_runner(runner: Runner) -> None:
+    """Refuses what cannot be distilled, or not by several processes.
+
+    Raises:
+        MTKDError: The student is sharded or has several optimizers, there are no samples, or the processes get
+            different numbers of them, which would let one wait for the others for ever.
+    """
+    if is_model_wrapper(runner.model) and not isinstance(runner.model, DistributedDataParallel | DataParallel):
+        raise MTKDError(
+            f'{type(runner.model).__name__}: mtkd_rl needs the whole student in every process; wrap it in '
+            'MMDistributedDataParallel, which is the default'
+        )
+    if isinstance(runner.optim_wrapper, OptimWrapperDict):
+        raise MTKDError(
+            f'{type(runner.optim_wrapper).__name__}: several optimizers are not supported, since the adapters follow '
+            'one; give the student one optim_wrapper'
+        )
+    if len(runner.train_dataloader.dataset) == 0:
+        raise MTKDError('train_dataloader: its data set has no samples; correct its ann_file, data_prefix or split')
+    sizes = all_gather_object(_samples(runner.train_dataloader))
+    if len(set(sizes)) > 1:
+        raise MTKDError(
+            f'the processes get {sizes} samples an epoch; let the sampler give each as many (DefaultSampler: '
+            'round_up=True)'
+        )
+
+
+def _samples(loader: Any) -> tuple[int, int] | None:
+    """Samples and batches of this process in an epoch; ``None`` where there is no end."""
+    try:
+        return len(loader.sampler), len(loader)
+    except TypeError:
+        return None
 
 
 def schedule(now: float, begin: float, end: float | None, warmup: float) -> float:

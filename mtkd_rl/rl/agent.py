@@ -219,9 +219,9 @@ class Agent:
             MTKDError: It weighs other kinds of knowledge, or has other shapes.
         """
         for key, value in self._meaning().items():
-            if state[key] != value:
+            if state.get(key) != value:
                 raise MTKDError(
-                    f'the saved agent has {key} {state[key]}, this run {value}; give this run the same settings'
+                    f'the saved agent has {key} {state.get(key)}, this run {value}; give this run the same settings'
                 )
         try:
             self.ppo.policy.load_state_dict(state['parameters'])
@@ -274,7 +274,12 @@ def read_policy(path: str) -> dict[str, Any]:
     """
     from mtkd_rl.teachers.checkpoint import read_checkpoint
 
-    saved: Any = read_checkpoint(path)
+    try:
+        saved: Any = read_checkpoint(
+            path, hint='an agent file holds nothing but tensors; get it from whoever trained it'
+        )
+    except MTKDError as error:
+        raise MTKDError(f'agent: {error}') from error
     for key in ('mtkd_rl', 'distiller', 'strategy', 'agent', 'policy'):
         saved = saved.get(key, saved) if isinstance(saved, dict) else saved
     if not isinstance(saved, dict) or 'parameters' not in saved:

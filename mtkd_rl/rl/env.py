@@ -24,6 +24,7 @@ from mtkd_rl.rl.action import ActionLayout
 from mtkd_rl.rl.reward import CreditReward
 from mtkd_rl.rl.state import FEATURES, compact
 from mtkd_rl.rng import isolated, random_state, set_random_state
+from mtkd_rl.trust import check_files
 from mtkd_rl.types import Decision, Feedback
 
 
@@ -107,6 +108,8 @@ class DistillationEnv(gymnasium.Env):
         hooks = [hook for hook in runner.hooks if isinstance(hook, MTKDHook)]
         if not hooks:
             raise MTKDError('DistillationEnv: the config has no MTKDHook; add one to its custom_hooks')
+        runner.train_loop  # noqa: B018  # with it comes the check of initial weights
+        check_files(runner)
         runner._init_model_weights()
         if cfg.get('load_from'):
             runner.load_checkpoint(cfg.load_from)

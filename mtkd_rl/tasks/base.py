@@ -60,6 +60,6 @@ def find_task(student: nn.Module) -> Task:
         if task.accepts(student):
             return build(TASKS, {'type': name}, 'task')
     raise MTKDError(
-        f'the student, a {type(student).__name__}, is of no task that mtkd_rl knows ({", ".join(TASKS.module_dict)}): '
+        f'the student ({type(student).__name__}) is of no task that mtkd_rl knows ({", ".join(TASKS.module_dict)}): '
         'use a single-label classifier of mmpretrain, or register a task for it in mtkd_rl.registry.TASKS'
     )

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from mtkd_rl.errors import MTKDError
+from mtkd_rl.registry import STRATEGIES, build
 from mtkd_rl.types import Decision, Feedback, State
 
 
@@ -55,6 +57,26 @@ class Strategy(Protocol):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on where ``state_dict`` was taken; after ``prepare``."""
+
+
+MEMBERS = ('wants_credit', 'prepare', 'decide', 'learn', 'state_dict', 'load_state_dict')
+"""What makes a ``Strategy``."""
+
+
+def build_strategy(config: dict[str, Any]) -> Strategy:
+    """The strategy of the hook's ``strategy``.
+
+    Raises:
+        MTKDError: It is not registered, takes other arguments, or is no strategy.
+    """
+    strategy = build(STRATEGIES, config, 'strategy')
+    missing = [name for name in MEMBERS if not hasattr(strategy, name)]
+    if missing:
+        raise MTKDError(
+            f'strategy {type(strategy).__name__}: it has no {", ".join(missing)}; inherit from '
+            'mtkd_rl.weighting.base.Formula, or write all of mtkd_rl.weighting.base.Strategy'
+        )
+    return strategy
 
 
 class Formula:

@@ -116,7 +116,13 @@ class PPOWeighting:
         observation, sampled = self._pending
         self._pending = None
         explored = leave_out(self.agent.layout.decide(sampled.action), feedback.state.present)
-        reward = torch.nan_to_num(self.reward(feedback._replace(decision=explored)), posinf=0.0, neginf=0.0)
+        reward = self.reward(feedback._replace(decision=explored))
+        if reward.shape != observation.shape[:1]:
+            raise MTKDError(
+                f'reward {type(self.reward).__name__}: it returned {tuple(reward.shape)}; return one value a sample, '
+                f'({len(observation)},)'
+            )
+        reward = torch.nan_to_num(reward, posinf=0.0, neginf=0.0)
         self.agent.remember(observation, sampled, reward)
         said: dict[str, Tensor | float] = {
             'reward/mean': reward.mean(),
