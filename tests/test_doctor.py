@@ -214,7 +214,8 @@ BETTER = Trial("student's", 'mean=[1.0], std=[2.0]', 0.9, 8.0)
         (dict(metric=0.95, trials=[BETTER._replace(metric=0.97)]), 'green', []),  # within 3 points
         (dict(metric=0.4, trials=[BETTER._replace(metric=0.5)]), 'green', []),  # a sixth of what was wrong
         (dict(metric=0.4, claim=0.6, trials=[BETTER._replace(metric=0.51)]), 'red', ['normalisation']),
-        (dict(metric=0.7, order=SWAP._replace(after=0.93), trials=[BETTER]), 'red', ['normalisation']),  # as swapped colours look like
+        # as swapped colours look like
+        (dict(metric=0.7, order=SWAP._replace(after=0.93), trials=[BETTER]), 'red', ['normalisation']),
         (dict(metric=0.14, missing=('x',), parameters=5), 'red', ['1 of its 5', 'such as x']),
         (dict(metric=0.9, missing=('x',), parameters=5), 'yellow', ['1 are missing']),
         (dict(metric=0.05, order_by_name=(1, 0)), 'red', ['names the same classes in another order', '[1, 0]']),
