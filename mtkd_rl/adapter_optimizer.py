@@ -24,6 +24,7 @@ class AdapterOptimizer:
         self.lr = lr
         self.optimizer: torch.optim.Optimizer | None = None
         self._saved: dict[str, Any] | None = None
+        self._gradients: list[torch.Tensor | None] = []
 
     def attach(self, adapters: nn.ModuleList) -> None:
         """Takes the adapters on, once they are made; no adapters need no optimizer."""
@@ -33,6 +34,7 @@ class AdapterOptimizer:
             if self._saved is not None:
                 self.optimizer.load_state_dict(self._saved)
                 self._saved = None
+            set_gradients(adapters, self._gradients)
 
     def step(self, wrapper: OptimWrapper) -> None:
         """Follows the student's optimizer: a step if that just took one.
@@ -63,9 +65,22 @@ class AdapterOptimizer:
         """Adam's state; ``None`` before the first step."""
         return self._saved if self.optimizer is None else self.optimizer.state_dict()
 
-    def load_state_dict(self, state: dict[str, Any] | None) -> None:
-        """Takes a saved state, when the adapters are attached."""
+    def load_state_dict(self, state: dict[str, Any] | None, gradients: list[torch.Tensor | None]) -> None:
+        """Takes a saved state, and gradients as ``gradients_of`` gives them, when the adapters are attached."""
         self._saved = state
+        self._gradients = gradients
+
+
+def gradients_of(module: nn.Module | None) -> list[torch.Tensor | None]:
+    """The gradients that have been accumulated, on the CPU, one a parameter."""
+    parameters = [] if module is None else module.parameters()
+    return [None if parameter.grad is None else parameter.grad.cpu() for parameter in parameters]
+
+
+def set_gradients(module: nn.Module, gradients: list[torch.Tensor | None]) -> None:
+    """Puts back what ``gradients_of`` gave; an empty list leaves all as it is."""
+    for parameter, gradient in zip(module.parameters(), gradients):
+        parameter.grad = None if gradient is None else gradient.to(parameter.device)
 
 
 def _unscale(parameters: list[nn.Parameter], scale: torch.Tensor) -> None:

@@ -1,6 +1,7 @@
 """One student, its pool, adapters and losses: tensors in, losses and feedback out. Knows nothing of the Runner."""
 
 import logging
+import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -218,12 +219,13 @@ class Distiller:
                 logger='current',
                 level=logging.WARNING,
             )
-        with isolated(self.seed):
-            adapters = [
-                build_adapter(getattr(student, side).detach(), getattr(outputs, side))
-                for outputs in teachers
-                if side is not None
-            ]
+        adapters = []
+        for teacher, outputs in zip(self.teachers, teachers):
+            if side is None:
+                break
+            # by name, so that the other teachers of a pool do not change where this one's adapter starts
+            with isolated(self.seed + zlib.crc32(teacher.name.encode())):
+                adapters.append(build_adapter(getattr(student, side).detach(), getattr(outputs, side)))
         built = nn.ModuleList(adapters).to(self.device)
         if self._saved_adapters is not None:
             try:

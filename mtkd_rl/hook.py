@@ -3,6 +3,7 @@
 import inspect
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from mtkd_rl.adapter_optimizer import AdapterOptimizer
+from mtkd_rl.adapter_optimizer import AdapterOptimizer, gradients_of, set_gradients
 from mtkd_rl.distiller import Distiller, Lesson
 from mtkd_rl.errors import MTKDError, candidates, check_number
 from mtkd_rl.guard import Alarms, build_guard, in_short, news
@@ -161,8 +162,11 @@ class MTKDHook(Hook):
         if self._resumed is not None:
             self._go_on(runner, self._resumed)
             self._resumed = None
-        # what is recorded, decided and drawn is no part of a compiled step
-        teach = torch.compiler.disable(self._teach) if runner.cfg.get('compile') else self._teach
+        teach: Callable[..., dict[str, Tensor]] = self._teach
+        if runner.cfg.get('compile'):
+            # what is recorded, decided and drawn is no part of a compiled step, nor of one compiled without our hooks
+            torch._dynamo.reset()
+            teach = torch.compiler.disable(self._teach)
         self._handles = [
             student.register_forward_pre_hook(_before_forward(self, student), with_kwargs=True),
             student.register_forward_hook(_after_forward(self, student, teach), with_kwargs=True),
@@ -219,11 +223,11 @@ class MTKDHook(Hook):
         # when LoggerHook logs, so that a row has its own weights
         if self.every_n_inner_iters(batch_idx, self.interval) or self.end_of_epoch(runner.train_dataloader, batch_idx):
             self._show(runner)
-        self._resume.after_train_iter(runner)
+        self._resume.after_train_iter(runner, partial(self._own, runner))
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Comes before the checkpoint of an epoch."""
-        self._resume.after_train_epoch(runner)
+        self._resume.after_train_epoch(runner, partial(self._own, runner))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Saves all that learns, the random states and who the teachers were; no teacher's weights."""
@@ -233,16 +237,14 @@ class MTKDHook(Hook):
                 'adapter_optimizer': self.adapter_optimizer.state_dict(),
                 'monitor': self.monitor.state_dict(),
                 'teachers': manifest(self.pool),
-                'random': self._resume.state_dict(),
+                'processes': self._resume.state_dict(self._own(runner)),
             }
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Keeps what is ours of a checkpoint that is resumed; ``load_from`` starts anew."""
         if runner._resume:
             self._resumed = checkpoint.get(KEY)
-            if self._resumed is not None:
-                self._resume.load_state_dict(self._resumed['random'])
-            else:
+            if self._resumed is None:
                 runner.logger.warning(
                     'mtkd_rl: the checkpoint is of a run without MTKDHook: adapters and agent start anew'
                 )
@@ -277,6 +279,9 @@ class MTKDHook(Hook):
                 runner.logger.info(f'mtkd_rl: {in_short(self.distiller.guard.read(), summary["left_out"])}')
 
     def _go_on(self, runner: Runner, saved: dict[str, Any]) -> None:
+        mine = self._resume.load_state_dict(saved['processes'])
+        if mine is not None:
+            set_gradients(self.distiller.student, mine['student'])
         now = manifest(self.pool)
         difference = compare_manifests(saved['teachers'], now)
         if difference is not None and not self.allow_other_teachers:
@@ -286,10 +291,17 @@ class MTKDHook(Hook):
             )
         if [each['name'] for each in saved['teachers']] == [each['name'] for each in now]:
             self.distiller.load_state_dict(saved['distiller'])
-            self.adapter_optimizer.load_state_dict(saved['adapter_optimizer'])
+            self.adapter_optimizer.load_state_dict(saved['adapter_optimizer'], mine['adapters'] if mine else [])
             self.monitor.load_state_dict(saved['monitor'], self.distiller.device)
         else:
             runner.logger.warning(f'mtkd_rl: other teachers ({difference}): adapters and agent start anew')
+
+    def _own(self, runner: Runner) -> dict[str, Any]:
+        """What this process has for itself: the gradients of an accumulation that is not at its end."""
+        if runner.optim_wrapper.should_update():
+            return {'student': [], 'adapters': []}
+        adapters = self.distiller.adapters
+        return {'student': gradients_of(self.distiller.student), 'adapters': gradients_of(adapters)}
 
     def _teach(self, inputs: Tensor, data_samples: Sequence[Any]) -> dict[str, Tensor]:
         self._lesson = lesson = self.distiller.lesson(inputs, data_samples, self._factor)

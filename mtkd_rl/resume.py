@@ -37,7 +37,7 @@ class Resume:
     """
 
     def __init__(self) -> None:
-        self._saved: list[dict[str, Any]] | None = None
+        self._random: dict[str, Any] | None = None
         self._gathered: list[dict[str, Any]] | None = None
         self._kept: str | None = None
         self._put_back: Callable[[], None] | None = None
@@ -51,26 +51,36 @@ class Resume:
             broadcast_object_list(chosen)
             runner._load_from = chosen[0] or None
 
-    def state_dict(self) -> list[dict[str, Any]]:
-        """The random states, one a process."""
-        return [random_state()] if get_world_size() == 1 or self._gathered is None else self._gathered
+    def state_dict(self, own: dict[str, Any]) -> list[dict[str, Any]]:
+        """What each process has for itself, the random states among it.
 
-    def load_state_dict(self, state: list[dict[str, Any]]) -> None:
-        """Takes them, until all is ready to go on."""
-        self._saved = state
+        Args:
+            own: What else this process has, in plain containers and tensors.
+        """
+        return [self._mine(own)] if get_world_size() == 1 or self._gathered is None else self._gathered
 
-    def before_train(self, runner: Runner) -> None:
-        """After all other hooks: random states, and the validation that the checkpoint came before."""
-        saved, self._saved = self._saved, None
-        if saved is None:
-            return
-        if len(saved) != get_world_size():
+    def load_state_dict(self, state: list[dict[str, Any]]) -> dict[str, Any] | None:
+        """Takes the random states, until all is ready to go on.
+
+        Returns:
+            What was saved of this process; ``None`` where there were more processes, or fewer.
+        """
+        if len(state) != get_world_size():
             print_log(
-                f'mtkd_rl: the checkpoint is of {len(saved)} processes and this run has {get_world_size()}: its random '
+                f'mtkd_rl: the checkpoint is of {len(state)} processes and this run has {get_world_size()}: the random '
                 'states start anew, so it will not end as the uninterrupted one',
                 logger='current',
                 level=logging.WARNING,
             )
+            return None
+        mine = state[get_rank()]
+        self._random = mine['random']
+        return mine
+
+    def before_train(self, runner: Runner) -> None:
+        """After all other hooks: random states, and the validation that the checkpoint came before."""
+        random, self._random = self._random, None
+        if random is None:
             return
         _warn_of_workers(runner)
         # making an iterator draws a number; one that the uninterrupted run had made before draws it aside
@@ -80,13 +90,18 @@ class Resume:
             loader.generator = torch.Generator()
         if _had_val_iterator(runner):
             runner.val_dataloader.generator = torch.Generator()
-        set_random_state(saved[get_rank()])
+        set_random_state(random)
         if _validation_is_due(runner):
             assert runner.val_loop is not None
             runner.val_loop.run()
 
-    def after_train_iter(self, runner: Runner) -> None:
-        """Before a checkpoint that counts iterations."""
+    def after_train_iter(self, runner: Runner, own: Callable[[], dict[str, Any]]) -> None:
+        """Before a checkpoint that counts iterations.
+
+        Args:
+            runner: The runner.
+            own: Says what this process has for itself, besides the random states.
+        """
         if self._put_back is not None:
             self._put_back()
             self._put_back = None
@@ -96,13 +111,13 @@ class Resume:
             and (hook.every_n_train_iters(runner, hook.interval, hook.save_begin) or hook.is_last_train_iter(runner))
             for hook in _checkpoint_hooks(runner)
         ):
-            self._gather()
+            self._gather(own())
 
-    def after_train_epoch(self, runner: Runner) -> None:
-        """Before a checkpoint that counts epochs."""
+    def after_train_epoch(self, runner: Runner, own: Callable[[], dict[str, Any]]) -> None:
+        """Before a checkpoint that counts epochs; likewise."""
         self._keep(runner)
         if get_world_size() > 1:
-            self._gather()
+            self._gather(own())
 
     def after_train(self, runner: Runner) -> None:
         """The last checkpoint is whole, and nothing more will be deleted."""
@@ -110,9 +125,12 @@ class Resume:
             for hook in _checkpoint_hooks(runner):
                 Path(hook.out_dir, KEPT).unlink(missing_ok=True)
 
-    def _gather(self) -> None:
+    def _mine(self, own: dict[str, Any]) -> dict[str, Any]:
+        return {**own, 'random': random_state()}
+
+    def _gather(self, own: dict[str, Any]) -> None:
         """Saving is the first process's alone, so what it needs of the others comes before."""
-        gathered: list[Any] = all_gather_object(random_state())
+        gathered: list[Any] = all_gather_object(self._mine(own))
         self._gathered = gathered
 
     def _keep(self, runner: Runner) -> None:

@@ -38,7 +38,7 @@ class Taps:
 
     def __init__(self, model: nn.Module, taps: Mapping[str, Tap], owner: str) -> None:
         self.owner = owner
-        self._roles = tuple(taps)
+        self.layers = {role: tap.layer for role, tap in taps.items()}
         self._records: dict[str, Any] = {}
         self._listening = False
         modules = dict(model.named_modules())
@@ -71,7 +71,7 @@ class Taps:
 
     def start(self) -> None:
         """Begins to record; what was recorded before is dropped."""
-        self._records = dict.fromkeys(self._roles)
+        self._records = dict.fromkeys(self.layers)
         self._listening = True
 
     def take(self) -> dict[str, Any]:

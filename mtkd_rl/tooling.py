@@ -33,27 +33,26 @@ from mtkd_rl.teachers.restricted import restricted
 from mtkd_rl.trust import guard_files
 
 
-def reports_errors(main: Callable[..., None]) -> Callable[..., int]:
+def reports_errors(main: Callable[..., int | None]) -> Callable[..., int]:
     """Turn a tool's ``main`` into one that prints an `MTKDError` as one line on stderr instead of a traceback.
 
     Args:
         main: Takes the command line's arguments, ``None`` for those of the process.
 
     Returns:
-        A function of the same argument that returns the exit status: 0, or 1 after an `MTKDError`. What else is raised
-        passes.
+        A function of the same argument that returns the exit status: what ``main`` returns, 0 for nothing, or 1 after
+        an `MTKDError`. What else is raised passes.
     """
 
     @functools.wraps(main)
     def reporting(argv: Sequence[str] | None = None) -> int:
         try:
-            main(argv)
+            return main(argv) or 0
         except MTKDError as error:
             line = ' '.join(str(_innermost(error)).split())
             red, plain = ('\033[31m', '\033[0m') if sys.stderr.isatty() else ('', '')
             print(f'{red}error: {line}{plain}', file=sys.stderr)
             return 1
-        return 0
 
     return reporting
 

@@ -78,7 +78,7 @@ def compared(one: Any, two: Any, name: str = '') -> dict[str, float]:
 VARIATIONS = {
     'group norm': (dict(norm_cfg=dict(type='GN', num_groups=4)), {}, {}),
     'frozen batch norm': (dict(norm_eval=True), {}, {}),
-    'accumulation': (dict(norm_eval=True), {}, dict(optim=dict(accumulative_counts=2, clip_grad=dict(max_norm=1.0)))),
+    'gradient accumulation': (dict(norm_eval=True), {}, dict(optim=dict(accumulative_counts=2, clip_grad=dict(max_norm=1.0)))),
     'average': (dict(norm_eval=True), dict(strategy=dict(type='AverageWeighting')), {}),
     'a short last batch': (dict(norm_eval=True), {}, dict(limit=46)),
 }

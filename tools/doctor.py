@@ -81,15 +81,14 @@ def run(args: Namespace) -> Report:
 
 
 @tooling.reports_errors
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
     report = run(args)
     if args.json:
         print(json.dumps(asdict(report)))
     else:
         show(report, Console())
-    if report.red:
-        sys.exit(1)
+    return 1 if report.red else 0
 
 
 if __name__ == '__main__':

@@ -23,7 +23,7 @@ from mtkd_rl.doctor.report import Report, TeacherReport, Trial
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.hook import MTKDHook
 from mtkd_rl.registry import HOOKS
-from mtkd_rl.teachers.pool import RANDOM, _named
+from mtkd_rl.teachers.pool import RANDOM, entries_by_name
 from mtkd_rl.teachers.restricted import restricted
 
 Tell = Callable[[str, float], None]
@@ -64,7 +64,7 @@ def examine(cfg: Config, name: str, options: Options, folder: Path, tell: Tell) 
     student = cast(nn.Module, runner.model).eval()
     loader = build_loader(cfg, options.images)
     tell('build the teachers', 0.05)
-    entries = _named(HOOKS.build(deepcopy(dict(entry))).teachers)
+    entries = entries_by_name(HOOKS.build(deepcopy(dict(entry))).teachers)
     reports = {each: TeacherReport(each) for each in sorted(entries)}
     pools = {}
     for each in reports:

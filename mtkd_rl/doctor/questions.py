@@ -159,9 +159,9 @@ def compare(pool: Distiller, inputs: Tensor, samples: Any) -> Layers | None:
     teacher_taps = pool.teacher_taps[0]
     assert teacher_taps is not None
     return Layers(
-        student=_layer(pool.student, pool.student_taps, side),
+        student=_layer(pool.student_taps, side),
         student_shape=tuple(student.shape[1:]),
-        teacher=_layer(pool.teachers[0].model, teacher_taps, side),
+        teacher=_layer(teacher_taps, side),
         teacher_shape=tuple(teacher.shape[1:]),
         adapter=f'{kind}, {width} to {wanted}',
         compared=tuple(compared.shape[1:]),
@@ -176,10 +176,7 @@ def _listen(pool: Distiller, inputs: Tensor, samples: Any) -> dict[str, Any]:
     return pool.student_taps.take()
 
 
-def _layer(model: nn.Module, taps: Taps, role: str) -> str:
+def _layer(taps: Taps, role: str) -> str:
     """The name of the module that a role is taken from; where a model has no such tap, its embedding stands in."""
-    handles = dict(zip(taps._roles, taps._handles))
-    role = role if role in handles else 'embedding'
-    hooks = handles[role].hooks_dict_ref()
-    name = next((name for name, module in model.named_modules() if module._forward_hooks is hooks), '')
-    return f'input of {name}' if role == 'embedding' else name
+    role = role if role in taps.layers else 'embedding'
+    return f'input of {taps.layers[role]}' if role == 'embedding' else taps.layers[role]

@@ -14,6 +14,7 @@ from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 from torch.nn import functional as F
 
+from mtkd_rl.errors import MTKDError
 from mtkd_rl.types import Credit, Outputs
 
 
@@ -158,5 +159,13 @@ def _gradient(loss: Tensor, at: Tensor) -> Tensor:
     """Gradient in float32; zero where the loss does not depend on the point (as below a frozen backbone)."""
     if not (at.requires_grad and loss.requires_grad):
         return torch.zeros_like(at, dtype=torch.float32)
-    (gradient,) = torch.autograd.grad(loss, at, retain_graph=True, allow_unused=True)
+    try:
+        (gradient,) = torch.autograd.grad(loss, at, retain_graph=True, allow_unused=True)
+    except RuntimeError as error:
+        if 'use_reentrant' not in str(error):
+            raise
+        raise MTKDError(
+            "activation_checkpointing covers layers between the student's feature and its logits, through which no "
+            'credit can be computed; leave them out of it, name a student_layer behind them, or set feature_loss=None'
+        ) from None
     return (torch.zeros_like(at) if gradient is None else gradient).detach().float()

@@ -85,7 +85,7 @@ def build_pool(
     Raises:
         MTKDError: Anything is wrong with an entry: see the messages.
     """
-    named = _named(entries)
+    named = entries_by_name(entries)
     if not named:
         raise MTKDError(
             '`teachers` is empty: a student needs at least one teacher; add name=dict(config=..., checkpoint=...)'
@@ -154,7 +154,7 @@ class Options(NamedTuple):
     trust: bool = False
 
 
-def _named(entries: Any) -> dict[str, dict[str, Any]]:
+def entries_by_name(entries: Any) -> dict[str, dict[str, Any]]:
     """Entries by name; a list can hold a name twice, which a dict silently cannot."""
     if isinstance(entries, Mapping):
         pairs = list(entries.items())
