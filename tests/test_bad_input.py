@@ -405,6 +405,18 @@ MISTAKES = [
     ),
     Mistake(
         STRATEGIES,
+        'a class that is no strategy',
+        ['strategy NoStrategy: it has no wants_credit, prepare, decide', 'Formula'],
+        dict(strategy=dict(type='careless.NoStrategy')),
+    ),
+    Mistake(
+        STRATEGIES,
+        "a reward of one's own that is reduced",
+        ['reward ReducedReward: it returned ()', 'one value a sample, (20,)'],
+        dict(strategy=dict(type='PPOWeighting', reward=dict(type='careless.ReducedReward'))),
+    ),
+    Mistake(
+        STRATEGIES,
         "a strategy of one's own that raises",
         ["no attribute 'no_such_field'"],
         dict(strategy=dict(type='careless.Raising')),
@@ -508,9 +520,26 @@ MISTAKES = [
     Mistake(
         DATA,
         'an optimizer for each part of the student',
-        ['each optimizer separately'],
+        ['OptimWrapperDict: several optimizers are not supported', 'one optim_wrapper'],
         change=setting('optim_wrapper.constructor', 'careless.TwoWrappers'),
-        passes=NotImplementedError,
+    ),
+    Mistake(
+        DATA,
+        'a data set without samples',
+        ['train_dataloader: its data set has no samples', 'ann_file'],
+        change=setting('train_dataloader.dataset.limit', 0),
+    ),
+    Mistake(
+        DATA,
+        "`runner_type='FlexibleRunner'`, as for FSDP and DeepSpeed",
+        ['FlexibleRunner: sharded training (FSDP, DeepSpeed) is not supported', '--launcher pytorch'],
+        change=lambda cfg: cfg.update(runner_type='FlexibleRunner', env_cfg={}),
+    ),
+    Mistake(
+        LAYERS,
+        "`activation_checkpointing` between the student's feature and its logits",
+        ['activation_checkpointing covers layers', 'student_layer', 'feature_loss=None'],
+        config=dict(student=runs.classifier(dropout=0.1), activation_checkpointing=['head.layers.0']),
     ),
     Mistake(
         DATA,
@@ -607,6 +636,17 @@ def logged(folder: Path) -> list[str]:
 
 def finite(values: Any) -> bool:
     return all(torch.isfinite(value).all() for value in values)
+
+
+def test_a_strategy_that_decides_nothing_finite(folder, table):
+    """The student is the one without the hook, bit by bit."""
+    entry = runs.entry(strategy=dict(type='careless.NotFinite'))
+    alone, left = (
+        runs.weights_of(runs.train(runs.config(folder / str(len(hooks)), hooks, epochs=1))) for hooks in ([], [entry])
+    )
+    assert runs.same(alone, left)
+    log = [line for line in logged(folder / '1') if 'nothing finite' in line]
+    table(TRAINING, 'a strategy that decides nothing finite', cell(log[-1]), 'the student is the one without the hook')
 
 
 @pytest.mark.parametrize('observation', ['compact', 'paper'])

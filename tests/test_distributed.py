@@ -75,10 +75,11 @@ def compared(one: Any, two: Any, name: str = '') -> dict[str, float]:
     return {key: value for k, a, b in pairs for key, value in compared(a, b, f'{name}.{k}').items()}
 
 
+ACCUMULATING = dict(optim=dict(accumulative_counts=2, clip_grad=dict(max_norm=1.0)))
 VARIATIONS = {
     'group norm': (dict(norm_cfg=dict(type='GN', num_groups=4)), {}, {}),
     'frozen batch norm': (dict(norm_eval=True), {}, {}),
-    'gradient accumulation': (dict(norm_eval=True), {}, dict(optim=dict(accumulative_counts=2, clip_grad=dict(max_norm=1.0)))),
+    'gradient accumulation': (dict(norm_eval=True), {}, ACCUMULATING),
     'average': (dict(norm_eval=True), dict(strategy=dict(type='AverageWeighting')), {}),
     'a short last batch': (dict(norm_eval=True), {}, dict(limit=46)),
 }
