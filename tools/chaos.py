@@ -18,9 +18,8 @@ import tempfile
 import time
 from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -42,7 +41,12 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         '--processes', type=int, choices=(1, 2), default=1, help='of each training; 2 under torchrun with gloo'
     )
     parser.add_argument('--seed', type=int, default=0, help='of the moments (default: %(default)s)')
-    parser.add_argument('--work-dir', type=Path, metavar='DIR', help='a new folder to keep all files in')
+    parser.add_argument(
+        '--work-dir',
+        type=Path,
+        metavar='DIR',
+        help='a new folder to keep all files in (default: a temporary one, kept if a run fails)',
+    )
     return parser.parse_args(argv)
 
 
@@ -53,20 +57,17 @@ def _positive(text: str) -> int:
     return number
 
 
-@contextmanager
-def folder(wanted: Path | None) -> Iterator[Path]:
-    """The folder for all files; one that nobody asked for goes when nothing went wrong.
+def claim(wanted: Path | None) -> Path:
+    """The folder for all files; a temporary one if nobody named one.
 
     Raises:
-        MTKDError: The wanted one cannot be written to, or is not empty.
+        MTKDError: The one that was named cannot be written to, or is not empty.
     """
     path = Path(tempfile.mkdtemp(prefix='mtkd_rl_chaos_')) if wanted is None else wanted.absolute()
     tooling.claim_work_dir(str(path))
     if any(path.iterdir()):
         raise MTKDError(f'--work-dir {path}: there are files in it; name a new folder')
-    yield path
-    if wanted is None:
-        shutil.rmtree(path)
+    return path
 
 
 def show_kills(kills: Sequence[Kill]) -> str:
@@ -129,23 +130,24 @@ def run_all(chaos: Chaos, runs: int, workers: int, console: Console) -> list[Out
 
 
 @tooling.reports_errors
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
     started = time.perf_counter()
     console = Console()
-    with folder(args.work_dir) as path:
-        workers = max(1, min(2, len(os.sched_getaffinity(0)) // args.processes))
-        outcomes = run_all(Chaos(TRAIN, path, args.processes, args.seed), args.runs, workers, console)
-        console.print(table_of_runs(outcomes), table_of_phases(outcomes))
-        console.print(f'{args.processes} processes a training, seed {args.seed}, {time.perf_counter() - started:.0f} s')
-        wrong = judge(outcomes)
-        for line in wrong:
-            console.print(line, style='red', soft_wrap=True, markup=False, highlight=False)
-        if wrong:
-            console.print(f'all files: {path}', soft_wrap=True)
-        print(f'{sum(not outcome.fault for outcome in outcomes)}/{len(outcomes)}', flush=True)
-        if wrong:
-            sys.exit(1)
+    path = claim(args.work_dir)
+    workers = max(1, min(2, len(os.sched_getaffinity(0)) // args.processes))
+    outcomes = run_all(Chaos(TRAIN, path, args.processes, args.seed), args.runs, workers, console)
+    console.print(table_of_runs(outcomes), table_of_phases(outcomes))
+    console.print(f'{args.processes} processes a training, seed {args.seed}, {time.perf_counter() - started:.0f} s')
+    wrong = judge(outcomes)
+    for line in wrong:
+        console.print(line, style='red', soft_wrap=True, markup=False, highlight=False)
+    if wrong:
+        console.print(f'all files: {path}', soft_wrap=True)
+    elif args.work_dir is None:
+        shutil.rmtree(path)
+    print(f'{sum(not outcome.fault for outcome in outcomes)}/{len(outcomes)}', flush=True)
+    return 1 if wrong else 0
 
 
 if __name__ == '__main__':
