@@ -24,6 +24,7 @@ class AdapterOptimizer:
         self.lr = lr
         self.optimizer: torch.optim.Optimizer | None = None
         self._saved: dict[str, Any] | None = None
+        self._scale: torch.Tensor | None = None
         self._gradients: list[torch.Tensor | None] = []
 
     def attach(self, adapters: nn.ModuleList) -> None:
@@ -35,6 +36,12 @@ class AdapterOptimizer:
                 self.optimizer.load_state_dict(self._saved)
                 self._saved = None
             set_gradients(adapters, self._gradients)
+
+    def before_step(self, wrapper: OptimWrapper) -> None:
+        """Remembers the loss scale, which the scaler may change right after the student's step."""
+        scaler = getattr(wrapper, 'loss_scaler', None)
+        if scaler is not None and scaler.is_enabled():
+            self._scale = torch.tensor(scaler._init_scale) if scaler._scale is None else scaler._scale.clone()
 
     def step(self, wrapper: OptimWrapper) -> None:
         """Follows the student's optimizer: a step if that just took one.
@@ -49,9 +56,8 @@ class AdapterOptimizer:
         if parameters:
             if get_world_size() > 1:
                 all_reduce_params([parameter.grad for parameter in parameters], op='mean')
-            scaler = getattr(wrapper, 'loss_scaler', None)
-            if scaler is not None and scaler.is_enabled():
-                _unscale(parameters, scaler._scale)
+            if self._scale is not None:
+                _unscale(parameters, self._scale)
             if wrapper.clip_grad_kwargs:
                 wrapper.clip_func(parameters, **wrapper.clip_grad_kwargs)
             student = wrapper.optimizer.param_groups[0]
@@ -84,10 +90,7 @@ def set_gradients(module: nn.Module, gradients: list[torch.Tensor | None]) -> No
 
 
 def _unscale(parameters: list[nn.Parameter], scale: torch.Tensor) -> None:
-    """Undoes the loss scale; what overflowed becomes 0, so that no step has to wait to find out.
-
-    The scaler may have changed its scale after the student's step; Adam does not mind a constant factor.
-    """
+    """Undoes the loss scale; what overflowed becomes 0, so that no step has to wait to find out."""
     for parameter in parameters:
         assert parameter.grad is not None
         torch.nan_to_num_(parameter.grad.div_(scale), nan=0.0, posinf=0.0, neginf=0.0)

@@ -211,6 +211,7 @@ class MTKDHook(Hook):
         """Sets how strong the distillation is in this iteration; at 0 no teacher runs."""
         now = runner.iter / len(runner.train_dataloader) if self.by_epoch else runner.iter
         self._factor = schedule(now, self.begin, self.end, self.warmup)
+        self.adapter_optimizer.before_step(runner.optim_wrapper)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """After the student's step: the adapters' step, the strategy's learning, the statistics."""

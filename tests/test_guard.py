@@ -3,6 +3,7 @@
 import json
 import math
 import statistics
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,18 @@ import runs
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmengine.config import Config
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
 
+from mtkd_rl import tooling
 from mtkd_rl.datasets.digits import Digits
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.guard import MEMORY, Guard, build_guard, in_short, news, pull
 from mtkd_rl.plot import read_scalars
 from mtkd_rl.types import Credit, Decision, Knowledge, Outputs, State
 
+CONFIGS = Path(__file__).parents[1] / 'configs' / 'digits'
 CPU = torch.device('cpu')
 
 
@@ -295,44 +299,40 @@ class NotFrom(runs.Counting):
         super().__init__(broken=range(11, 10**6))  # one call finds its feature
 
 
+def demo(name: str, folder: Path, seed: int = 0) -> Config:
+    """A config of the demo, for a Runner in this process."""
+    cfg = tooling.load_config(str(CONFIGS / name))
+    tooling.prepare(cfg, Namespace(launcher='none', work_dir=str(folder), config=name, cfg_options={}))
+    cfg.randomness = dict(seed=seed)
+    cfg.experiment_name = f'{name}{folder}'.replace('/', '-')
+    cfg.log_level = 'ERROR'
+    return cfg
+
+
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
-    """Two teachers of one size: one trained on the labels, one on shuffled labels."""
-    paths = {}
-    for name, kind in dict(good='mtkd_rl.Digits', shuffled='mmengine.ShuffledDigits').items():
+    """Two teachers like the demo's strong one: of the labels, and of shuffled labels, which it knows by heart."""
+    teachers = {}
+    for name, epochs in dict(good=15, shuffled=40).items():
         folder = tmp_path_factory.mktemp(name)
-        cfg = runs.config(folder, student=runs.classifier((16, 32)), limit=1000, batch=50, epochs=15, augment=False)
-        cfg.train_dataloader.dataset.type = kind
-        cfg.optim_wrapper.optimizer = dict(type='Adam', lr=0.01)
-        runner = runs.train(cfg)
-        paths[name] = folder / 'teacher.pth'
-        torch.save(runner.model.state_dict(), paths[name])
-    return {name: runs.teacher((16, 32), checkpoint=str(path)) for name, path in paths.items()}
-
-
-def student() -> dict[str, Any]:
-    """The demo's."""
-    model = runs.classifier((8, 16))
-    stages = dict(num_stages=2, strides=(1, 2), dilations=(1, 1), out_indices=(1,))
-    model['backbone'] = dict(type='ResNet_CIFAR', depth=18, in_channels=1, stem_channels=8, base_channels=8, **stages)
-    return model
+        cfg = demo('teachers/strong_digits.py', folder)
+        cfg.train_cfg.max_epochs = cfg.train_cfg.val_interval = cfg.param_scheduler.T_max = epochs
+        if name == 'shuffled':
+            cfg.train_dataloader.dataset.type = 'mmengine.ShuffledDigits'
+            cfg.train_dataloader.dataset.pipeline = [dict(type='PackInputs')]
+            cfg.optim_wrapper.optimizer.weight_decay = 0.0
+        torch.save(runs.train(cfg).model.state_dict(), folder / 'teacher.pth')
+        teachers[name] = dict(config=str(CONFIGS / 'teachers/strong_digits.py'), checkpoint=str(folder / 'teacher.pth'))
+    return teachers
 
 
 def accuracy(folder: Path, teachers: dict[str, Any], guard: dict[str, Any] | None, seed: int) -> float:
-    """Of a student of 150 pictures under equal weights, on 797 others, percent."""
-    entry = runs.entry(
-        teachers=teachers,
-        guard=guard,
-        strategy=dict(type='AverageWeighting'),
-        logit_weight=1.0,
-        feature_weight=1.0,
-    )
-    cfg = runs.config(folder, [entry], student=student(), limit=150, batch=50, epochs=100, val=True)
-    cfg.randomness.seed = seed
-    cfg.val_dataloader.dataset.pop('limit')
-    cfg.train_cfg.val_interval = cfg.train_cfg.max_epochs
-    cfg.optim_wrapper.optimizer = dict(type='AdamW', lr=0.01, weight_decay=1e-3)
-    cfg.param_scheduler = dict(type='CosineAnnealingLR', T_max=100, convert_to_iter_based=True)
+    """Of the demo's student, of 150 pictures, under equal weights, on 797 others, percent."""
+    cfg = demo('average_tiny_digits.py', folder, seed)
+    strategy = dict(type='AverageWeighting')
+    cfg.custom_hooks = [
+        runs.entry(teachers=teachers, guard=guard, strategy=strategy, logit_weight=1.0, feature_weight=1.0)
+    ]
     return float(runs.train(cfg).message_hub.get_scalar('val/accuracy/top1').current())
 
 

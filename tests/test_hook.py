@@ -294,6 +294,33 @@ def test_mixed_precision_ends_at_the_models(tmp_path):
     assert all(torch.isfinite(value).all() for value in runner.model.state_dict().values())
 
 
+@OPTIM_WRAPPERS.register_module()
+class Scaled(OptimWrapper):
+    """What mmengine's AmpOptimWrapper does with a loss scale, on the CPU; the scale doubles after every step."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.loss_scaler = torch.amp.GradScaler('cpu', init_scale=4.0, growth_factor=2.0, growth_interval=1)
+
+    def backward(self, loss, **kwargs):
+        self.loss_scaler.scale(loss).backward()
+        self._inner_count += 1
+
+    def step(self, **kwargs):
+        self.loss_scaler.step(self.optimizer)
+        self.loss_scaler.update()
+
+
+def test_a_loss_scale_is_taken_off_the_adapters_gradients(tmp_path):
+    """A power of two, so the adapters end bitwise where they do without a scale."""
+    results = []
+    for wrapper in ({}, dict(type='Scaled')):
+        runner = runs.train(runs.config(tmp_path / str(len(results)), [runs.entry(strategy=AVERAGE)], optim=wrapper))
+        results.append((runs.weights_of(runner), runs.hook_of(runner).distiller.adapters.state_dict()))
+    assert runner.optim_wrapper.loss_scaler.get_scale() == 4.0 * 2**6
+    assert runs.same(*results)
+
+
 def test_clipping_does_not_see_the_adapters(tmp_path):
     """With the weights at zero the student's clipped steps are those without the hook."""
     optim = dict(accumulative_counts=2, clip_grad=dict(max_norm=0.05))
