@@ -209,6 +209,7 @@ class MTKDHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Sets how strong the distillation is in this iteration; at 0 no teacher runs."""
+        self._resume.before_train_iter()
         now = runner.iter / len(runner.train_dataloader) if self.by_epoch else runner.iter
         self._factor = schedule(now, self.begin, self.end, self.warmup)
         self.adapter_optimizer.before_step(runner.optim_wrapper)
@@ -230,9 +231,15 @@ class MTKDHook(Hook):
         """Comes before the checkpoint of an epoch."""
         self._resume.after_train_epoch(runner, partial(self._own, runner))
 
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Comes before the best checkpoint; validation and test outside of training pass here too."""
+        if hasattr(self, 'distiller'):
+            self._resume.after_val_epoch(partial(self._own, runner))
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Saves all that learns, the random states and who the teachers were; no teacher's weights."""
         if hasattr(self, 'distiller'):
+            self._resume.before_save_checkpoint(runner)
             checkpoint[KEY] = {
                 'distiller': self.distiller.state_dict(),
                 'adapter_optimizer': self.adapter_optimizer.state_dict(),

@@ -10,6 +10,7 @@ import re
 import shutil
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ class Resume:
 
     def __init__(self) -> None:
         self._random: dict[str, Any] | None = None
+        self._validated = False
+        self._copied = False
         self._gathered: list[dict[str, Any]] | None = None
         self._kept: str | None = None
         self._put_back: Callable[[], None] | None = None
@@ -74,7 +77,7 @@ class Resume:
             )
             return None
         mine = state[get_rank()]
-        self._random = mine['random']
+        self._random, self._validated = mine['random'], mine['validated']
         return mine
 
     def before_train(self, runner: Runner) -> None:
@@ -83,6 +86,10 @@ class Resume:
         if random is None:
             return
         _warn_of_workers(runner)
+        for hook in _checkpoint_hooks(runner):  # mmengine forgets it, and with it to write it again
+            last = runner.message_hub.runtime_info.get('last_ckpt')
+            if last is not None and Path(last).parent == Path(hook.out_dir):
+                hook.last_ckpt = last
         # making an iterator draws a number; one that the uninterrupted run had made before draws it aside
         if _had_iterator(runner):
             loader = runner.train_dataloader
@@ -91,7 +98,7 @@ class Resume:
         if _had_val_iterator(runner):
             runner.val_dataloader.generator = torch.Generator()
         set_random_state(random)
-        if _validation_is_due(runner):
+        if not self._validated and _validation_is_due(runner):
             assert runner.val_loop is not None
             runner.val_loop.run()
 
@@ -119,6 +126,25 @@ class Resume:
         if get_world_size() > 1:
             self._gather(own())
 
+    def before_train_iter(self) -> None:
+        """What is saved from here on comes before the next validation."""
+        self._validated = self._copied = False
+
+    def after_val_epoch(self, own: Callable[[], dict[str, Any]]) -> None:
+        """Before the checkpoint that mmengine writes again after a new best result; likewise."""
+        self._validated = True
+        if get_world_size() > 1:
+            self._gather(own())
+
+    def before_save_checkpoint(self, runner: Runner) -> None:
+        """After a new best result mmengine writes the last checkpoint again, in place: no link outlives that."""
+        if not self._validated or self._copied:
+            return
+        self._copied = True
+        for hook in _checkpoint_hooks(runner):
+            if hook.last_ckpt is not None and Path(hook.last_ckpt).is_file():
+                _replace(Path(hook.last_ckpt), shutil.copyfile)
+
     def after_train(self, runner: Runner) -> None:
         """The last checkpoint is whole, and nothing more will be deleted."""
         if get_rank() == 0:
@@ -126,7 +152,7 @@ class Resume:
                 Path(hook.out_dir, KEPT).unlink(missing_ok=True)
 
     def _mine(self, own: dict[str, Any]) -> dict[str, Any]:
-        return {**own, 'random': random_state()}
+        return {**own, 'random': random_state(), 'validated': self._validated}
 
     def _gather(self, own: dict[str, Any]) -> None:
         """Saving is the first process's alone, so what it needs of the others comes before."""
@@ -139,13 +165,10 @@ class Resume:
             last = hook.last_ckpt
             if get_rank() != 0 or hook.max_keep_ckpts <= 0 or last in (None, self._kept) or not Path(last).is_file():
                 continue
-            new = Path(last).with_name(f'{KEPT}.new')
-            new.unlink(missing_ok=True)
             try:
-                os.link(last, new)
+                _replace(Path(last), os.link)
             except OSError:  # a file system without links
-                shutil.copyfile(last, new)
-            new.replace(new.with_name(KEPT))
+                _replace(Path(last), shutil.copyfile)
             self._kept = last
 
 
@@ -167,6 +190,8 @@ def latest_whole(work_dir: Path) -> Path | None:
     Args:
         work_dir: With mmengine's ``last_checkpoint``, which may be older than the latest file, or name a deleted one.
 
+    Damaged ones that are later get ``.damaged`` behind their name.
+
     Returns:
         Its path; ``None`` where nothing was ever saved to the end, so that the run starts anew.
 
@@ -182,6 +207,9 @@ def latest_whole(work_dir: Path) -> Path | None:
     found += [folder / KEPT for folder in folders if (folder / KEPT).is_file()]
     for path in found:
         if is_whole(path):
+            for damaged in found[: found.index(path)]:  # no later step may take it for a whole one
+                with suppress(FileNotFoundError):  # where several processes look
+                    damaged.rename(f'{damaged}.damaged')
             return path
         print_log(
             f'mtkd_rl: checkpoint {path} is damaged, as after a kill while it was written; looking for the one before',
@@ -194,6 +222,14 @@ def latest_whole(work_dir: Path) -> Path | None:
             f'--resume PATH, or remove {pointer.name} to start anew'
         )
     return None
+
+
+def _replace(last: Path, take: Callable[[Path, Path], Any]) -> None:
+    """Lets ``KEPT`` be a checkpoint, all at once."""
+    new = last.with_name(f'{KEPT}.new')
+    new.unlink(missing_ok=True)
+    take(last, new)
+    new.replace(last.with_name(KEPT))
 
 
 def is_whole(path: Path) -> bool:
