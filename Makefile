@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PY) -m pip check
 	@touch $@
 
-demo: $(STAMP) ## train a student of three teachers on handwritten digits, four ways, and compare
+demo: $(STAMP) ## train a student of three teachers on handwritten digits, five ways, and compare
 	$(PY) tools/demo.py
 
 test: $(STAMP) ## run the fast tests

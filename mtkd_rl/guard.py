@@ -65,7 +65,7 @@ class Guard:
         MTKDError: A value out of its range.
     """
 
-    def __init__(self, drop_after: int = 20, limit: float = 0.1, calibrate: int = 50) -> None:
+    def __init__(self, drop_after: int = 20, limit: float = 0.2, calibrate: int = 50) -> None:
         check_number('guard', 'drop_after', drop_after, 1, whole=True)
         check_number('guard', 'calibrate', calibrate, 1, whole=True)
         check_number('guard', 'limit', limit)

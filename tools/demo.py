@@ -1,4 +1,4 @@
-"""The main job on handwritten digits: train a pool of teachers and a student of it, four ways, and compare.
+"""The main job on handwritten digits: train a pool of teachers and a student of it, five ways, and compare.
 
 ``python tools/demo.py`` takes a few minutes on two cores and writes ``work_dirs/demo``.
 """
@@ -30,12 +30,14 @@ TEACHERS = ('strong', 'half', 'weak')
 STUDENTS = {
     'alone': 'students/tiny_digits.py',
     'single': 'single_tiny_digits.py',
+    'unguarded': 'unguarded_tiny_digits.py',
     'average': 'average_tiny_digits.py',
     'mtkd-rl': 'mtkd_rl_tiny_digits.py',
 }
 MEANING = {
     'alone': 'the student without a teacher',
     'single': 'distilled from the strong teacher',
+    'unguarded': 'distilled from the pool, equal weights, no guard',
     'average': 'distilled from the pool, equal weights',
     'mtkd-rl': 'distilled from the pool, weighted by the PPO agent',
     'teacher:strong': 'has seen 1,000 pictures of all digits',
@@ -154,7 +156,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with Progress(*columns, console=console) as progress:
         console.print('[bold]Three teachers[/], unequal on purpose')
         pool = run(teachers, args.workers, progress)
-        console.print(f'[bold]The same student, four ways[/], {args.seeds} seeds each')
+        console.print(f'[bold]The same student, five ways[/], {args.seeds} seeds each')
         ways = run(students, args.workers, progress)
     rows = summarise({**{row: ways[row] for row in STUDENTS}, **pool})
     best = ROOT / 'mtkd-rl' / 'seed_0'
