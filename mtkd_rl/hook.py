@@ -1,9 +1,7 @@
 """MTKDHook: the one entry in a config, and the only module that knows mmengine's Runner."""
 
 import inspect
-import json
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,18 +18,16 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from mtkd_rl.adapter_optimizer import AdapterOptimizer, gradients_of, set_gradients
 from mtkd_rl.distiller import Distiller, Lesson
 from mtkd_rl.errors import MTKDError, candidates, check_number
-from mtkd_rl.guard import Alarms, build_guard, in_short, news
+from mtkd_rl.guard import Alarms, build_guard, news
 from mtkd_rl.losses import build_loss
 from mtkd_rl.monitor import Monitor
 from mtkd_rl.registry import HOOKS
-from mtkd_rl.resume import Resume
+from mtkd_rl.resume import KEY, ResumeHook
+from mtkd_rl.summary import write_summary
 from mtkd_rl.tasks import find_task
 from mtkd_rl.teachers import build_pool, compare_manifests, contract_of, loaded_order, manifest
 from mtkd_rl.trust import guard_files
 from mtkd_rl.weighting.base import build_strategy
-
-KEY = 'mtkd_rl'
-"""The key of a checkpoint under which everything of ours lies."""
 
 
 @HOOKS.register_module()
@@ -46,7 +42,7 @@ class MTKDHook(Hook):
             forward hook -> Distiller.lesson      teachers, state, strategy.decide, weighted losses into the same dict
           backward, optimizer step               the Runner's, not ours
           after_train_iter                        adapters' step; strategy.learn; statistics
-        before_save_checkpoint                    all that learns, under one key
+        before_save_checkpoint                    all that learns, under one key (``ResumeHook``: random states)
         after_train         take everything off the student again
 
     Building waits for ``before_train`` because it is the first stage that testing does not pass, and because whatever
@@ -130,7 +126,7 @@ class MTKDHook(Hook):
                 'MTKDHook: logit_loss and feature_loss are both None, so there is nothing to teach; set one'
             )
         self._resumed: dict[str, Any] | None = None
-        self._resume = Resume()
+        self._resume = ResumeHook(self._own)
 
     def before_run(self, runner: Runner) -> None:
         """Sees to what is loaded and resumed from; testing passes here too."""
@@ -139,7 +135,8 @@ class MTKDHook(Hook):
                 f'{type(runner).__name__}: sharded training (FSDP, DeepSpeed) is not supported, since no process has '
                 "the whole student; train with mmengine's Runner, on several GPUs with --launcher pytorch"
             )
-        self._resume.before_run(runner)
+        if self._resume not in runner.hooks:
+            runner.register_hook(self._resume)
         guard_files(runner, self.trust)
 
     def before_train(self, runner: Runner) -> None:
@@ -209,7 +206,6 @@ class MTKDHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Sets how strong the distillation is in this iteration; at 0 no teacher runs."""
-        self._resume.before_train_iter()
         now = runner.iter / len(runner.train_dataloader) if self.by_epoch else runner.iter
         self._factor = schedule(now, self.begin, self.end, self.warmup)
         self.adapter_optimizer.before_step(runner.optim_wrapper)
@@ -225,27 +221,15 @@ class MTKDHook(Hook):
         # when LoggerHook logs, so that a row has its own weights
         if self.every_n_inner_iters(batch_idx, self.interval) or self.end_of_epoch(runner.train_dataloader, batch_idx):
             self._show(runner)
-        self._resume.after_train_iter(runner, partial(self._own, runner))
-
-    def after_train_epoch(self, runner: Runner) -> None:
-        """Comes before the checkpoint of an epoch."""
-        self._resume.after_train_epoch(runner, partial(self._own, runner))
-
-    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        """Comes before the best checkpoint; validation and test outside of training pass here too."""
-        if hasattr(self, 'distiller'):
-            self._resume.after_val_epoch(partial(self._own, runner))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
-        """Saves all that learns, the random states and who the teachers were; no teacher's weights."""
+        """Saves all that learns and who the teachers were, no teacher's weights; ``ResumeHook`` adds the rest."""
         if hasattr(self, 'distiller'):
-            self._resume.before_save_checkpoint(runner)
             checkpoint[KEY] = {
                 'distiller': self.distiller.state_dict(),
                 'adapter_optimizer': self.adapter_optimizer.state_dict(),
                 'monitor': self.monitor.state_dict(),
                 'teachers': manifest(self.pool),
-                'processes': self._resume.state_dict(self._own(runner)),
             }
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
@@ -259,32 +243,12 @@ class MTKDHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Takes everything off the student, and writes the summary and, where there is one, the agent."""
-        self._resume.after_train(runner)
         for handle in self._handles:
             handle.remove()
         self.distiller.close()
         if runner.rank == 0:
-            work_dir = Path(runner.work_dir)
-            summary = self.monitor.summary()
-            if self.distiller.guard is not None:
-                summary['guard'] = self.distiller.guard.read()._asdict()
-            if not summary['mean']:
-                runner.logger.warning(
-                    'mtkd_rl: no iteration was distilled; look at begin, end and by_epoch of MTKDHook'
-                )
-                return
-            (work_dir / 'distillation.json').write_text(json.dumps(summary, indent=1) + '\n')
-            save_agent: Callable[[Path], None] | None = getattr(self.strategy, 'save_agent', None)
-            if save_agent is not None:
-                save_agent(work_dir / 'agent.pth')
-            means = ', '.join(
-                f'{name} {summary["mean"].get(f"weight_{kind}/{name}/mean", 0):.3f}'
-                for kind in self.monitor.kinds[:1]
-                for name in summary['teachers']
-            )
-            runner.logger.info(f'mtkd_rl: mean weights over the run: {means}; more in {work_dir / "distillation.json"}')
-            if self.distiller.guard is not None:
-                runner.logger.info(f'mtkd_rl: {in_short(self.distiller.guard.read(), summary["left_out"])}')
+            for line in write_summary(Path(runner.work_dir), self.monitor, self.distiller.guard, self.strategy):
+                runner.logger.info(f'mtkd_rl: {line}')
 
     def _go_on(self, runner: Runner, saved: dict[str, Any]) -> None:
         mine = self._resume.load_state_dict(saved['processes'])

@@ -24,20 +24,30 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.rng import random_state, set_random_state
 
+KEY = 'mtkd_rl'
+"""The key of a checkpoint under which everything of ours lies."""
+
 NUMBERED = r'(epoch|iter)_\d+\.pth'
 KEPT = '.mtkd_rl_previous.pth'
 """Another name of the newest whole checkpoint, so that it outlives its deletion until the next one is written."""
 
 
-class Resume:
-    """What `MTKDHook` does at the stages of the same names, so that a killed run goes on exactly.
+class ResumeHook(Hook):
+    """Comes with `MTKDHook`, so that a killed run goes on exactly.
 
     On the CPU, in one process or several, the resumed run is bitwise the uninterrupted one where the data are: with
     ``num_workers=0``, or with workers that start anew each epoch. Workers that live longer (``persistent_workers``,
     iteration-based loops) carry random states that nobody can save, so their augmentation differs; this is said.
+
+    Args:
+        own: Says what this process has for itself besides the random states, in plain containers and tensors.
     """
 
-    def __init__(self) -> None:
+    priority = 'NORMAL'
+
+    def __init__(self, own: Callable[[Runner], dict[str, Any]]) -> None:
+        self.own = own
+        self._training = False
         self._random: dict[str, Any] | None = None
         self._validated = False
         self._copied = False
@@ -54,16 +64,8 @@ class Resume:
             broadcast_object_list(chosen)
             runner._load_from = chosen[0] or None
 
-    def state_dict(self, own: dict[str, Any]) -> list[dict[str, Any]]:
-        """What each process has for itself, the random states among it.
-
-        Args:
-            own: What else this process has, in plain containers and tensors.
-        """
-        return [self._mine(own)] if get_world_size() == 1 or self._gathered is None else self._gathered
-
     def load_state_dict(self, state: list[dict[str, Any]]) -> dict[str, Any] | None:
-        """Takes the random states, until all is ready to go on.
+        """Takes what each process had for itself, and keeps the random states until all is ready to go on.
 
         Returns:
             What was saved of this process; ``None`` where there were more processes, or fewer.
@@ -80,8 +82,9 @@ class Resume:
         self._random, self._validated = mine['random'], mine['validated']
         return mine
 
-    def before_train(self, runner: Runner) -> None:
-        """After all other hooks: random states, and the validation that the checkpoint came before."""
+    def go_on(self, runner: Runner) -> None:
+        """When all hooks are ready to train: random states, and the validation that the checkpoint came before."""
+        self._training = True
         random, self._random = self._random, None
         if random is None:
             return
@@ -102,13 +105,12 @@ class Resume:
             assert runner.val_loop is not None
             runner.val_loop.run()
 
-    def after_train_iter(self, runner: Runner, own: Callable[[], dict[str, Any]]) -> None:
-        """Before a checkpoint that counts iterations.
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        """What is saved from here on comes before the next validation."""
+        self._validated = self._copied = False
 
-        Args:
-            runner: The runner.
-            own: Says what this process has for itself, besides the random states.
-        """
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        """Before a checkpoint that counts iterations."""
         if self._put_back is not None:
             self._put_back()
             self._put_back = None
@@ -118,45 +120,44 @@ class Resume:
             and (hook.every_n_train_iters(runner, hook.interval, hook.save_begin) or hook.is_last_train_iter(runner))
             for hook in _checkpoint_hooks(runner)
         ):
-            self._gather(own())
+            self._gather(runner)
 
-    def after_train_epoch(self, runner: Runner, own: Callable[[], dict[str, Any]]) -> None:
-        """Before a checkpoint that counts epochs; likewise."""
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Before a checkpoint that counts epochs."""
         self._keep(runner)
         if get_world_size() > 1:
-            self._gather(own())
+            self._gather(runner)
 
-    def before_train_iter(self) -> None:
-        """What is saved from here on comes before the next validation."""
-        self._validated = self._copied = False
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Before the checkpoint that mmengine writes again after a new best result; testing passes here too."""
+        if self._training:
+            self._validated = True
+            if get_world_size() > 1:
+                self._gather(runner)
 
-    def after_val_epoch(self, own: Callable[[], dict[str, Any]]) -> None:
-        """Before the checkpoint that mmengine writes again after a new best result; likewise."""
-        self._validated = True
-        if get_world_size() > 1:
-            self._gather(own())
-
-    def before_save_checkpoint(self, runner: Runner) -> None:
-        """After a new best result mmengine writes the last checkpoint again, in place: no link outlives that."""
-        if not self._validated or self._copied:
-            return
-        self._copied = True
-        for hook in _checkpoint_hooks(runner):
-            if hook.last_ckpt is not None and Path(hook.last_ckpt).is_file():
-                _replace(Path(hook.last_ckpt), shutil.copyfile)
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        """Saves what each process has for itself, and keeps a checkpoint that is written again in place."""
+        alone = get_world_size() == 1 or self._gathered is None
+        checkpoint.setdefault(KEY, {})['processes'] = [self._mine(runner)] if alone else self._gathered
+        if self._validated and not self._copied:
+            self._copied = True
+            for hook in _checkpoint_hooks(runner):
+                if hook.last_ckpt is not None and Path(hook.last_ckpt).is_file():
+                    _replace(Path(hook.last_ckpt), shutil.copyfile)  # no link outlives being written again
 
     def after_train(self, runner: Runner) -> None:
         """The last checkpoint is whole, and nothing more will be deleted."""
+        self._training = False
         if get_rank() == 0:
             for hook in _checkpoint_hooks(runner):
                 Path(hook.out_dir, KEPT).unlink(missing_ok=True)
 
-    def _mine(self, own: dict[str, Any]) -> dict[str, Any]:
-        return {**own, 'random': random_state(), 'validated': self._validated}
+    def _mine(self, runner: Runner) -> dict[str, Any]:
+        return {**self.own(runner), 'random': random_state(), 'validated': self._validated}
 
-    def _gather(self, own: dict[str, Any]) -> None:
+    def _gather(self, runner: Runner) -> None:
         """Saving is the first process's alone, so what it needs of the others comes before."""
-        gathered: list[Any] = all_gather_object(self._mine(own))
+        gathered: list[Any] = all_gather_object(self._mine(runner))
         self._gathered = gathered
 
     def _keep(self, runner: Runner) -> None:
@@ -177,11 +178,11 @@ class _GoesOn(Hook):
 
     priority = 'LOWEST'
 
-    def __init__(self, resume: Resume) -> None:
+    def __init__(self, resume: ResumeHook) -> None:
         self.resume = resume
 
     def before_train(self, runner: Runner) -> None:
-        self.resume.before_train(runner)
+        self.resume.go_on(runner)
 
 
 def latest_whole(work_dir: Path) -> Path | None:
