@@ -32,7 +32,7 @@ class Observed(NamedTuple):
     Attributes:
         state: What the strategy may look at.
         knowledge: Unreduced losses, with their graph.
-        credit: Credit of each kind of knowledge; empty unless it is wanted.
+        credit: Credit of each kind of knowledge; empty where neither the strategy nor a guard wants it.
     """
 
     state: State
@@ -155,7 +155,7 @@ class Distiller:
         state, knowledge, credit = observed
         scales: dict[str, Tensor] = {}
         if self.guard is not None:
-            decision = self.guard.vet(decision)
+            decision, knowledge = self.guard.vet(decision, knowledge)
         decision = leave_out(decision, state.present)
         if self.guard is not None:
             decision, scales = self.guard.judge(state, decision, _detached(knowledge), credit)
@@ -299,11 +299,13 @@ def check_decision(decision: Any, shape: torch.Size, strategy: str) -> None:
     Raises:
         MTKDError: It is another thing, or of another shape.
     """
-    if not isinstance(decision, Decision) or not decision.logit.shape == decision.feature.shape == shape:
-        got = tuple(decision.logit.shape) if isinstance(decision, Decision) else type(decision).__name__
+    wanted = (shape, shape, shape[:1])
+    if not isinstance(decision, Decision) or tuple(x.shape for x in decision) != wanted:
+        shapes = ', '.join(str(tuple(x.shape)) for x in decision) if isinstance(decision, Decision) else ''
+        got = shapes or type(decision).__name__
         raise MTKDError(
             f'strategy {strategy}: decide returned {got}; it must be a Decision with weights (B, M) = {tuple(shape)} '
-            '(mtkd_rl.weighting.base.everywhere makes one)'
+            'twice and a strength (B,) (mtkd_rl.weighting.base.everywhere makes one)'
         )
 
 

@@ -12,6 +12,7 @@ from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
 from mtkd_rl.errors import MTKDError, candidates, check_number
+from mtkd_rl.parallel import global_mean
 from mtkd_rl.types import Credit, Decision, Knowledge, Outputs, State
 from mtkd_rl.weighting.base import leave_out
 
@@ -22,16 +23,16 @@ LEARNT = 0.05
 """Mean need below which the student has learnt its training pictures, and no pull tells who is right."""
 
 
-class Alarms(NamedTuple):
-    """What the guard has done so far, as plain values, by teachers' names.
+class Findings(NamedTuple):
+    """What the guard has found and done so far, as plain values, by teachers' names.
 
     Attributes:
         dropped: Teachers that are left out for good.
-        undecided: Samples, of this process, on which the strategy decided nothing finite.
+        undecided: Samples on which the strategy decided nothing finite.
         turned_down: Kind of knowledge to the teachers that are turned down now.
         turned_down_for: Kind of knowledge to teacher to the iterations that it has been turned down.
         pull: Kind of knowledge to teacher to its running pull, see ``pull``.
-        balance: Kind of knowledge to the factor that balances its losses, for kinds without a weight of the user's.
+        balance: Kind of knowledge to the factor on its losses, for kinds without a weight of the user's.
     """
 
     dropped: list[str]
@@ -51,10 +52,12 @@ class Guard:
     """Leaves out teachers that break, turns down teachers that pull the wrong way, and balances the losses.
 
     (a) A teacher with an output that is not finite is left out of the batch, and after ``drop_after`` such batches in
-    a row for good. (b) A kind of knowledge that the user gave no weight is scaled so that over the first ``calibrate``
-    distilled iterations its mean loss is the task's; the factor is held from then on, as a weight of the user's would
-    be. (c) A teacher is turned down, that is, its weight goes to the others, once its running ``pull`` falls below
-    ``-limit``, and until it is above 0 again. A pool in which all are turned down leaves the student alone.
+    a row for good. (b) A kind of knowledge that the user gave no weight is scaled down where needed, so that over the
+    first ``calibrate`` iterations in which it teaches its mean loss is not above the task's; the factor is held from
+    then on, as a weight of the user's would be. It is never above 1: the losses of a student that is nearly its teacher
+    are small, and right so. (c) A teacher is turned down, that is, its weight goes to the others, once its running
+    ``pull`` falls below ``-limit``, and until it is above 0 again. A pool in which all are turned down leaves the
+    student alone.
 
     Args:
         drop_after: Batches in a row, at least 1.
@@ -99,10 +102,11 @@ class Guard:
         self._pull = torch.zeros(shape, device=device)
         self._down = torch.zeros(shape, dtype=torch.bool, device=device)
         self._down_for = torch.zeros(shape, dtype=torch.long, device=device)
-        self._task = torch.zeros((), device=device)
+        self._task = torch.zeros(shape[0], device=device)
         self._loss = torch.zeros(shape[0], device=device)
-        self._undecided = torch.zeros((), dtype=torch.long, device=device)
-        self._seen = 0
+        self._undecided = torch.zeros((), device=device)
+        self._missed = torch.zeros((), device=device)
+        self._seen = torch.zeros(shape[0], dtype=torch.long, device=device)
         self.gone: frozenset[str] = frozenset()
         """Those dropped that were known when the guard was last read: nobody needs to ask them."""
 
@@ -130,12 +134,17 @@ class Guard:
         )
         return tuple(admitted), present
 
-    @torch.no_grad()
-    def vet(self, decision: Decision) -> Decision:
-        """Leaves samples alone for which the strategy decided nothing finite, and counts them."""
+    def vet(self, decision: Decision, knowledge: Knowledge) -> tuple[Decision, Knowledge]:
+        """Takes out what is not finite: decisions on samples, which are counted, and single losses.
+
+        Finite outputs can have a loss that is not, and 0 times infinity is no 0.
+        """
         finite = torch.stack([x.isfinite().reshape(len(x), -1).all(dim=1) for x in decision]).all(dim=0)
-        self._undecided += (~finite).sum()
-        return Decision(*(torch.where(finite.view(-1, *[1] * (x.dim() - 1)), x, 0.0) for x in decision))
+        self._missed = (~finite).sum().float()
+        return (
+            Decision(*(torch.where(finite.view(-1, *[1] * (x.dim() - 1)), x, 0.0) for x in decision)),
+            Knowledge(*(None if x is None else torch.where(x.isfinite(), x, 0.0) for x in knowledge)),
+        )
 
     @torch.no_grad()
     def judge(
@@ -156,43 +165,43 @@ class Guard:
         weights = [getattr(decision, kind) for kind in self.kinds]
         pulls = [pull(w, need, credit[kind].alignment) for w, kind in zip(weights, self.kinds)]
         losses = [(w * getattr(knowledge, kind)).sum(dim=1).mean() for w, kind in zip(weights, self.kinds)]
-        means = torch.stack([need.mean(), state.student.task_loss.mean(), *losses])
-        said = torch.cat([means, *(torch.cat(each) for each in pulls)])
-        if get_world_size() > 1:
-            all_reduce(said, op='mean')
+        means = torch.stack([self._missed, need.mean(), state.student.task_loss.mean(), *losses])
+        said = global_mean(torch.cat([means, *(torch.cat(each) for each in pulls)]))
         n = len(self.kinds)
-        self._balance(said[1], said[2 : 2 + n])
-        self._watch(said[0], *said[2 + n :].view(n, 2, -1).unbind(dim=1))
+        self._undecided += get_world_size() * said[0]
+        self._balance(said[2], said[3 : 3 + n])
+        self._watch(said[1], *said[3 + n :].view(n, 2, -1).unbind(dim=1))
         for k, kind in enumerate(self.kinds):
             kept = leave_out(decision, ~self._down[k])
             decision = decision._replace(**{kind: getattr(kept, kind)})
-        factors = torch.where(self._loss > 0, self._task / self._loss, 0.0)
-        return decision, dict(zip(self.kinds, factors.unbind()))
+        return decision, dict(zip(self.kinds, self._factors().unbind()))
 
     def _balance(self, task: Tensor, losses: Tensor) -> None:
-        if self._seen < self.calibrate:
-            good = torch.isfinite(task) & torch.isfinite(losses).all()
-            self._task += torch.where(good, task, 0.0)
-            self._loss += torch.where(good, losses, 0.0)
-            self._seen += 1
+        counts = torch.isfinite(task) & torch.isfinite(losses) & (losses > 0) & (self._seen < self.calibrate)
+        self._task += torch.where(counts, task, 0.0)
+        self._loss += torch.where(counts, losses, 0.0)
+        self._seen += counts
 
-    def _watch(self, need: Tensor, pulls: Tensor, weights: Tensor) -> None:
-        now = pulls / weights
+    def _factors(self) -> Tensor:
+        return torch.where(self._loss > self._task, self._task / self._loss, 1.0)
+
+    def _watch(self, need: Tensor, numerators: Tensor, denominators: Tensor) -> None:
+        now = numerators / denominators
         tells = torch.isfinite(now) & (need > LEARNT)
         self._pull = torch.where(tells, MEMORY * self._pull + (1 - MEMORY) * now, self._pull)
         self._down = (self._pull < -self.limit) | (self._down & (self._pull <= 0))
         self._down_for += self._down
 
-    def read(self) -> Alarms:
+    def read(self) -> Findings:
         """What was done; the one place that waits for the device."""
         k = len(self.kinds)
         one = torch.stack([self._dropped, self._undecided.expand_as(self._dropped)])
         rows = torch.cat([one, self._down, self._down_for, self._pull]).double().tolist()
         (dropped, (undecided, *_)), rows = rows[:2], rows[2:]
         down, down_for, pulls = rows[:k], rows[k : 2 * k], rows[2 * k :]
-        factors = torch.where(self._loss > 0, self._task / self._loss, 0.0).tolist()
+        factors = self._factors().tolist()
         self.gone = frozenset(name for name, yes in zip(self.teachers, dropped) if yes)
-        return Alarms(
+        return Findings(
             dropped=sorted(self.gone),
             undecided=int(undecided),
             turned_down={
@@ -203,42 +212,50 @@ class Guard:
             balance={kind: factor for kind, factor in zip(self.kinds, factors) if kind in self.balanced},
         )
 
+    def forgive(self) -> None:
+        """Forgets who broke and who pulled the wrong way, as teachers that were repaired must be heard again."""
+        for what in (self._broken, self._dropped, self._pull, self._down):
+            what.zero_()
+        self.gone = frozenset()
+
     def state_dict(self) -> dict[str, Any]:
         """All that it remembers, to be saved."""
         return {
-            'broken': self._broken.cpu(),
-            'dropped': self._dropped.cpu(),
-            'pull': self._pull.cpu(),
-            'down': self._down.cpu(),
-            'down_for': self._down_for.cpu(),
-            'task': self._task.cpu(),
-            'loss': self._loss.cpu(),
-            'undecided': self._undecided.cpu(),
-            'seen': self._seen,
+            'kinds': list(self.kinds),
+            'broken': self._broken.cpu().clone(),
+            'dropped': self._dropped.cpu().clone(),
+            'undecided': self._undecided.cpu().clone(),
+            'pull': self._pull.cpu().clone(),
+            'down': self._down.cpu().clone(),
+            'down_for': self._down_for.cpu().clone(),
+            'task': self._task.cpu().clone(),
+            'loss': self._loss.cpu().clone(),
+            'seen': self._seen.cpu().clone(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where ``state_dict`` was taken; after ``prepare``."""
-        device = self.device
-        self._broken = state['broken'].to(device)
-        self._dropped = state['dropped'].to(device)
-        self._pull = state['pull'].to(device)
-        self._down = state['down'].to(device)
-        self._down_for = state['down_for'].to(device)
-        self._task = state['task'].to(device)
-        self._loss = state['loss'].to(device)
-        self._undecided = state['undecided'].to(device)
-        self._seen = state['seen']
+        """Goes on where ``state_dict`` was taken; after ``prepare``. With other kinds of knowledge it starts anew."""
+        if state['kinds'] != list(self.kinds):
+            return
+        self._broken = state['broken'].to(self.device)
+        self._dropped = state['dropped'].to(self.device)
+        self._undecided = state['undecided'].to(self.device)
+        self._pull = state['pull'].to(self.device)
+        self._down = state['down'].to(self.device)
+        self._down_for = state['down_for'].to(self.device)
+        self._task = state['task'].to(self.device)
+        self._loss = state['loss'].to(self.device)
+        self._seen = state['seen'].to(self.device)
 
 
-def news(before: Alarms | None, now: Alarms, absent: Mapping[str, int], guard: Guard) -> list[str]:
+def news(before: Findings | None, now: Findings, absent: Mapping[str, int], guard: Guard) -> list[str]:
     """What to warn of since the guard was last read, a line each.
 
     Args:
         before: What it had done then.
         now: What it has done now.
         absent: Teacher to the batches since then that it was left out of.
-        guard: Whose alarms they are.
+        guard: Whose findings they are.
     """
     dropped = set(now.dropped) - set(before.dropped if before else ())
     lines = [
@@ -267,18 +284,18 @@ def news(before: Alarms | None, now: Alarms, absent: Mapping[str, int], guard: G
     return lines
 
 
-def in_short(alarms: Alarms, left_out: Mapping[str, int]) -> str:
+def in_short(findings: Findings, left_out: Mapping[str, int]) -> str:
     """What the guard did over a run, in one line."""
-    said = [f'dropped {name}' for name in alarms.dropped]
-    said += [f'left {alarms.undecided} undecided samples to the task'] if alarms.undecided else []
+    said = [f'dropped {name}' for name in findings.dropped]
+    said += [f'left {findings.undecided} undecided samples to the task'] if findings.undecided else []
     said += [f'left {name} out of {count} batches' for name, count in left_out.items() if count]
     said += [
         f'turned {name} down in its {kind} losses for {count} iterations'
-        for kind, row in alarms.turned_down_for.items()
+        for kind, row in findings.turned_down_for.items()
         for name, count in row.items()
         if count
     ]
-    said += [f'{kind} losses times {factor:.3g} balance the task' for kind, factor in alarms.balance.items()]
+    said += [f'{kind} losses times {factor:.3g} balance the task' for kind, factor in findings.balance.items()]
     return f'the guard: {"; ".join(said) or "had nothing to do"}'
 
 

@@ -12,13 +12,14 @@ from mmengine.hooks import Hook, LoggerHook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from mmengine.runner import Runner
+from mmengine.utils import apply_to
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
 from mtkd_rl.adapter_optimizer import AdapterOptimizer, gradients_of, set_gradients
 from mtkd_rl.distiller import Distiller, Lesson
 from mtkd_rl.errors import MTKDError, candidates, check_number
-from mtkd_rl.guard import Alarms, build_guard, news
+from mtkd_rl.guard import Findings, build_guard, news
 from mtkd_rl.losses import build_loss
 from mtkd_rl.monitor import Monitor
 from mtkd_rl.registry import HOOKS
@@ -154,7 +155,7 @@ class MTKDHook(Hook):
         self.monitor = Monitor([teacher.name for teacher in pool], self.distiller.kinds)
         self.interval = next((hook.interval for hook in runner.hooks if isinstance(hook, LoggerHook)), 10)
         self._factor = 0.0
-        self._alarms: Alarms | None = None
+        self._told: Findings | None = None
         self._lesson: Lesson | None = None
         if self._resumed is not None:
             self._go_on(runner, self._resumed)
@@ -235,7 +236,8 @@ class MTKDHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Keeps what is ours of a checkpoint that is resumed; ``load_from`` starts anew."""
         if runner._resume:
-            self._resumed = checkpoint.get(KEY)
+            # mmengine loads to the student's device, where generators and counters of steps do not belong
+            self._resumed = apply_to(checkpoint.get(KEY), torch.is_tensor, lambda x: x.cpu())
             if self._resumed is None:
                 runner.logger.warning(
                     'mtkd_rl: the checkpoint is of a run without MTKDHook: adapters and agent start anew'
@@ -247,8 +249,13 @@ class MTKDHook(Hook):
             handle.remove()
         self.distiller.close()
         if runner.rank == 0:
-            for line in write_summary(Path(runner.work_dir), self.monitor, self.distiller.guard, self.strategy):
+            lines = write_summary(Path(runner.work_dir), self.monitor, self.distiller.guard, self.strategy)
+            for line in lines:
                 runner.logger.info(f'mtkd_rl: {line}')
+            if not lines:
+                runner.logger.warning(
+                    'mtkd_rl: no iteration was distilled; look at begin, end and by_epoch of MTKDHook'
+                )
 
     def _go_on(self, runner: Runner, saved: dict[str, Any]) -> None:
         mine = self._resume.load_state_dict(saved['processes'])
@@ -263,6 +270,10 @@ class MTKDHook(Hook):
             )
         if [each['name'] for each in saved['teachers']] == [each['name'] for each in now]:
             self.distiller.load_state_dict(saved['distiller'])
+            if self.distiller.guard is not None:
+                if difference is not None:
+                    self.distiller.guard.forgive()
+                self._told = self.distiller.guard.read()
             self.adapter_optimizer.load_state_dict(saved['adapter_optimizer'], mine['adapters'] if mine else [])
             self.monitor.load_state_dict(saved['monitor'], self.distiller.device)
         else:
@@ -287,10 +298,10 @@ class MTKDHook(Hook):
             return
         guard = self.distiller.guard
         if guard is not None:
-            before, self._alarms = self._alarms, guard.read()
-            for line in news(before, self._alarms, absent, guard):
+            before, self._told = self._told, guard.read()
+            for line in news(before, self._told, absent, guard):
                 runner.logger.warning(f'mtkd_rl: {line}')
-            means |= self._alarms.scalars()
+            means |= self._told.scalars()
         runner.visualizer.add_scalars({f'mtkd/{name}': value for name, value in means.items()}, step=runner.iter + 1)
         kind = self.monitor.kinds[0]
         for name in self.monitor.teachers:

@@ -64,6 +64,8 @@ class Monitor:
             return {}, dict.fromkeys(self.teachers, 0)
         values = torch.stack(list(self._sums.values())).tolist()
         means = {name: value / self._counts[name] for name, value in zip(self._sums, values)}
+        # such as a variance that is explained where there is none: it would hide the run's mean for good
+        means = {name: mean for name, mean in means.items() if math.isfinite(mean)}
         absent = (
             dict.fromkeys(self.teachers, 0) if self._absent is None else dict(zip(self.teachers, self._absent.tolist()))
         )

@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from mmengine.dist import all_gather_object, broadcast_object_list, get_rank, get_world_size
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.logging import print_log
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
@@ -27,9 +27,9 @@ from mtkd_rl.rng import random_state, set_random_state
 KEY = 'mtkd_rl'
 """The key of a checkpoint under which everything of ours lies."""
 
-NUMBERED = r'(epoch|iter)_\d+\.pth'
+NUMBERED = r'([A-Za-z_]*?)_?(\d+)\.pth'
 KEPT = '.mtkd_rl_previous.pth'
-"""Another name of the newest whole checkpoint, so that it outlives its deletion until the next one is written."""
+"""Another name, or a copy, of a whole checkpoint, which outlives its deletion until the next one is written."""
 
 
 class ResumeHook(Hook):
@@ -48,11 +48,13 @@ class ResumeHook(Hook):
     def __init__(self, own: Callable[[Runner], dict[str, Any]]) -> None:
         self.own = own
         self._training = False
+        self._resumed = False
         self._random: dict[str, Any] | None = None
+        self._stopping: list[tuple[int, float]] = []
         self._validated = False
         self._copied = False
         self._gathered: list[dict[str, Any]] | None = None
-        self._kept: str | None = None
+        self._kept: set[str] = set()
         self._put_back: Callable[[], None] | None = None
 
     def before_run(self, runner: Runner) -> None:
@@ -60,9 +62,7 @@ class ResumeHook(Hook):
         if not any(isinstance(hook, _GoesOn) for hook in runner.hooks):
             runner.register_hook(_GoesOn(self))
         if runner._resume and runner._load_from is None:
-            chosen = [str(latest_whole(Path(runner.work_dir)) or '') if get_rank() == 0 else '']
-            broadcast_object_list(chosen)
-            runner._load_from = chosen[0] or None
+            runner._load_from = _one_for_all(Path(runner.work_dir))
 
     def load_state_dict(self, state: list[dict[str, Any]]) -> dict[str, Any] | None:
         """Takes what each process had for itself, and keeps the random states until all is ready to go on.
@@ -70,6 +70,9 @@ class ResumeHook(Hook):
         Returns:
             What was saved of this process; ``None`` where there were more processes, or fewer.
         """
+        self._resumed = True
+        self._validated = state[0]['validated']
+        self._stopping = state[0]['early_stopping']
         if len(state) != get_world_size():
             print_log(
                 f'mtkd_rl: the checkpoint is of {len(state)} processes and this run has {get_world_size()}: the random '
@@ -78,21 +81,23 @@ class ResumeHook(Hook):
                 level=logging.WARNING,
             )
             return None
-        mine = state[get_rank()]
-        self._random, self._validated = mine['random'], mine['validated']
-        return mine
+        self._random = state[get_rank()]['random']
+        return state[get_rank()]
 
     def go_on(self, runner: Runner) -> None:
         """When all hooks are ready to train: random states, and the validation that the checkpoint came before."""
         self._training = True
-        random, self._random = self._random, None
-        if random is None:
+        resumed, self._resumed = self._resumed, False
+        if not resumed:
+            self._forget(runner)  # what a run before may have left
             return
-        _warn_of_workers(runner)
-        for hook in _checkpoint_hooks(runner):  # mmengine forgets it, and with it to write it again
+        _warn_of_what_differs(runner)
+        for hook in _hooks_of(runner, CheckpointHook):  # mmengine forgets it, and with it to write it again
             last = runner.message_hub.runtime_info.get('last_ckpt')
             if last is not None and Path(last).parent == Path(hook.out_dir):
                 hook.last_ckpt = last
+        for hook, (waited, best) in zip(_hooks_of(runner, EarlyStoppingHook), self._stopping):
+            hook.wait_count, hook.best_score = waited, best
         # making an iterator draws a number; one that the uninterrupted run had made before draws it aside
         if _had_iterator(runner):
             loader = runner.train_dataloader
@@ -100,7 +105,8 @@ class ResumeHook(Hook):
             loader.generator = torch.Generator()
         if _had_val_iterator(runner):
             runner.val_dataloader.generator = torch.Generator()
-        set_random_state(random)
+        if self._random is not None:
+            set_random_state(self._random)
         if not self._validated and _validation_is_due(runner):
             assert runner.val_loop is not None
             runner.val_loop.run()
@@ -118,7 +124,7 @@ class ResumeHook(Hook):
         if get_world_size() > 1 and any(
             not hook.by_epoch
             and (hook.every_n_train_iters(runner, hook.interval, hook.save_begin) or hook.is_last_train_iter(runner))
-            for hook in _checkpoint_hooks(runner)
+            for hook in _hooks_of(runner, CheckpointHook)
         ):
             self._gather(runner)
 
@@ -141,19 +147,24 @@ class ResumeHook(Hook):
         checkpoint.setdefault(KEY, {})['processes'] = [self._mine(runner)] if alone else self._gathered
         if self._validated and not self._copied:
             self._copied = True
-            for hook in _checkpoint_hooks(runner):
+            for hook in _hooks_of(runner, CheckpointHook):
                 if hook.last_ckpt is not None and Path(hook.last_ckpt).is_file():
-                    _replace(Path(hook.last_ckpt), shutil.copyfile)  # no link outlives being written again
+                    _keep_as(Path(hook.last_ckpt), shutil.copyfile)  # no link outlives being written again
 
     def after_train(self, runner: Runner) -> None:
         """The last checkpoint is whole, and nothing more will be deleted."""
         self._training = False
+        self._forget(runner)
+
+    def _forget(self, runner: Runner) -> None:
         if get_rank() == 0:
-            for hook in _checkpoint_hooks(runner):
+            for hook in _hooks_of(runner, CheckpointHook):
                 Path(hook.out_dir, KEPT).unlink(missing_ok=True)
 
     def _mine(self, runner: Runner) -> dict[str, Any]:
-        return {**self.own(runner), 'random': random_state(), 'validated': self._validated}
+        stopping = [(hook.wait_count, hook.best_score) for hook in _hooks_of(runner, EarlyStoppingHook)]
+        more = {'validated': self._validated, 'early_stopping': stopping}
+        return {**self.own(runner), 'random': random_state(), **more}
 
     def _gather(self, runner: Runner) -> None:
         """Saving is the first process's alone, so what it needs of the others comes before."""
@@ -162,15 +173,17 @@ class ResumeHook(Hook):
 
     def _keep(self, runner: Runner) -> None:
         """Gives the checkpoint that may be deleted next another name; a link, which costs nothing."""
-        for hook in _checkpoint_hooks(runner):
+        if get_rank() != 0:
+            return
+        for hook in _hooks_of(runner, CheckpointHook):
             last = hook.last_ckpt
-            if get_rank() != 0 or hook.max_keep_ckpts <= 0 or last in (None, self._kept) or not Path(last).is_file():
+            if hook.max_keep_ckpts <= 0 or last is None or last in self._kept or not Path(last).is_file():
                 continue
             try:
-                _replace(Path(last), os.link)
+                _keep_as(Path(last), os.link)
             except OSError:  # a file system without links
-                _replace(Path(last), shutil.copyfile)
-            self._kept = last
+                _keep_as(Path(last), shutil.copyfile)
+            self._kept.add(last)
 
 
 class _GoesOn(Hook):
@@ -201,11 +214,13 @@ def latest_whole(work_dir: Path) -> Path | None:
     """
     pointer = work_dir / 'last_checkpoint'
     text = pointer.read_text().strip() if pointer.is_file() else ''
+    if '://' in text:
+        return None  # mmengine knows how to fetch it
     named = Path(text) if text else None
-    folders = dict.fromkeys([work_dir, *([named.parent] if named is not None else [])])
-    files = [path for folder in folders for path in folder.glob('*.pth') if re.fullmatch(NUMBERED, path.name)]
-    found = sorted(files, key=lambda path: int(path.stem.rpartition('_')[2]), reverse=True)
-    found += [folder / KEPT for folder in folders if (folder / KEPT).is_file()]
+    if named is not None and (work_dir / named.name).is_file():
+        named = work_dir / named.name  # also where the work dir was moved or copied
+    folder = work_dir if named is None else named.parent
+    found = _in_order(folder, named, pointer)
     for path in found:
         if is_whole(path):
             for damaged in found[: found.index(path)]:  # no later step may take it for a whole one
@@ -213,7 +228,8 @@ def latest_whole(work_dir: Path) -> Path | None:
                     damaged.rename(f'{damaged}.damaged')
             return path
         print_log(
-            f'mtkd_rl: checkpoint {path} is damaged, as after a kill while it was written; looking for the one before',
+            f'mtkd_rl: checkpoint {path} is damaged or gone, as after a kill while it was written; looking for the one '
+            'before',
             logger='current',
             level=logging.WARNING,
         )
@@ -225,7 +241,43 @@ def latest_whole(work_dir: Path) -> Path | None:
     return None
 
 
-def _replace(last: Path, take: Callable[[Path, Path], Any]) -> None:
+def _in_order(folder: Path, named: Path | None, pointer: Path) -> list[Path]:
+    """The checkpoints of a folder in the order in which to try them.
+
+    First those that were written after mmengine last said which is the latest, then that one, the one that was kept,
+    and all others by their age. A number alone tells nothing: a folder may hold the files of an earlier run.
+    """
+    files = {path: match for path in folder.glob('*.pth') if (match := re.fullmatch(NUMBERED, path.name))}
+    by_age = sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    kept = [path for path in (folder / KEPT,) if path.is_file()]
+    if named is None:
+        return [*by_age, *kept]
+    of_named = re.fullmatch(NUMBERED, named.name)
+    said = pointer.stat().st_mtime_ns
+
+    def later(path: Path) -> bool:
+        same = of_named is not None and files[path][1] == of_named[1] and int(files[path][2]) > int(of_named[2])
+        return same and path.stat().st_mtime_ns > said
+
+    newer = [path for path in by_age if later(path)]
+    return list(dict.fromkeys([*newer, named, *kept, *by_age]))
+
+
+def _one_for_all(work_dir: Path) -> str | None:
+    """The first process's choice, or its error, for every process."""
+    told: list[Any] = [None, None]
+    if get_rank() == 0:
+        try:
+            told[0] = latest_whole(work_dir)
+        except MTKDError as error:
+            told[1] = str(error)
+    broadcast_object_list(told)
+    if told[1] is not None:
+        raise MTKDError(told[1])
+    return None if told[0] is None else str(told[0])
+
+
+def _keep_as(last: Path, take: Callable[[Path, Path], Any]) -> None:
     """Lets ``KEPT`` be a checkpoint, all at once."""
     new = last.with_name(f'{KEPT}.new')
     new.unlink(missing_ok=True)
@@ -242,8 +294,8 @@ def is_whole(path: Path) -> bool:
         return False
 
 
-def _checkpoint_hooks(runner: Runner) -> list[CheckpointHook]:
-    return [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+def _hooks_of(runner: Runner, kind: type[Any]) -> list[Any]:
+    return [hook for hook in runner.hooks if isinstance(hook, kind)]
 
 
 def _validation_is_due(runner: Runner) -> bool:
@@ -252,8 +304,15 @@ def _validation_is_due(runner: Runner) -> bool:
     if runner.val_loop is None:
         return False
     loop._decide_current_val_interval()
+    if _stands_in_an_epoch(loop):
+        return False
     done, last = _progress(loop)
     return done >= loop.val_begin and (done % loop.val_interval == 0 or done == last)
+
+
+def _stands_in_an_epoch(loop: Any) -> bool:
+    """Whether a loop over epochs was saved within one, which mmengine begins anew."""
+    return isinstance(loop, EpochBasedTrainLoop) and loop.iter != loop.epoch * len(loop.dataloader)
 
 
 def _progress(loop: Any) -> tuple[int, int]:
@@ -274,8 +333,16 @@ def _had_val_iterator(runner: Runner) -> bool:
     return _progress(loop)[0] > first
 
 
-def _warn_of_workers(runner: Runner) -> None:
+def _warn_of_what_differs(runner: Runner) -> None:
+    """Says what keeps a resumed run from ending as the uninterrupted one."""
     loader = runner.train_dataloader
+    if _stands_in_an_epoch(runner.train_loop):
+        print_log(
+            'mtkd_rl: the checkpoint was saved within an epoch, which mmengine begins anew, so the run will not end as '
+            'the uninterrupted one; CheckpointHook with by_epoch=True, or an iteration-based loop, resumes exactly',
+            logger='current',
+            level=logging.WARNING,
+        )
     if loader.num_workers > 0 and (loader.persistent_workers or isinstance(runner.train_loop, IterBasedTrainLoop)):
         print_log(
             'mtkd_rl: nobody saved the random states of the data workers, so pictures will be augmented otherwise than '

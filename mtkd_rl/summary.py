@@ -18,19 +18,19 @@ def write_summary(work_dir: Path, monitor: Monitor, guard: Guard | None, strateg
         strategy: Is asked for its agent if it has a ``save_agent``.
 
     Returns:
-        The run in short, a line each.
+        The run in short, a line each; nothing where no iteration was distilled.
     """
     summary = monitor.summary()
     if not summary['mean']:
-        return ['no iteration was distilled; look at begin, end and by_epoch of MTKDHook']
+        return []
     kind = monitor.kinds[0]
     means = ', '.join(f'{name} {summary["mean"].get(f"weight_{kind}/{name}/mean", 0):.3f}' for name in monitor.teachers)
     file = work_dir / 'distillation.json'
     lines = [f'mean weights over the run: {means}; more in {file}']
     if guard is not None:
-        alarms = guard.read()
-        summary['guard'] = alarms._asdict()
-        lines.append(in_short(alarms, summary['left_out']))
+        findings = guard.read()
+        summary['guard'] = findings._asdict()
+        lines.append(in_short(findings, summary['left_out']))
     file.write_text(json.dumps(summary, indent=1) + '\n')
     if hasattr(strategy, 'save_agent'):
         strategy.save_agent(work_dir / 'agent.pth')

@@ -40,7 +40,7 @@ class State(NamedTuple):
         teachers: The outputs of the M teachers, in the order of the pool.
         similarity: Cosine of student's (adapted) and teacher's embeddings, ``(B, M)`` in [-1, 1].
         divergence: ``KL(student || teacher)`` of the softmax at temperature 1, ``(B, M)``, at least 0.
-        present: False where a teacher's output was not finite, bool ``(M,)``.
+        present: False where a teacher's output was not finite, or the teacher is dropped, bool ``(M,)``.
         target: Soft labels, float32 ``(B, C)``.
     """
 
@@ -89,10 +89,10 @@ class Feedback(NamedTuple):
 
     Attributes:
         state: What it decided on.
-        decision: What it decided, teachers that were not present left out.
+        decision: What was done of what it decided: without teachers that were not present or are turned down.
         knowledge: The unreduced losses.
-        credit: ``logit`` and ``feature`` to the credit of each teacher on each sample; empty unless the strategy
-            wants it.
+        credit: ``logit`` and ``feature`` to the credit of each teacher on each sample; without effects unless the
+            strategy wants credit, and empty if there is no guard either.
     """
 
     state: State

@@ -394,7 +394,7 @@ MISTAKES = [
     Mistake(
         STRATEGIES,
         "weights of another shape, of a strategy of one's own",
-        ['decide returned (20, 5)', '(20, 2)'],
+        ['decide returned (20, 5), (20, 5), (20,)', '(20, 2)'],
         dict(strategy=dict(type='careless.WrongShape')),
     ),
     Mistake(

@@ -75,12 +75,15 @@ def compared(one: Any, two: Any, name: str = '') -> dict[str, float]:
     return {key: value for k, a, b in pairs for key, value in compared(a, b, f'{name}.{k}').items()}
 
 
+PPO = dict(type='PPOWeighting', rollout=64, batch_size=32)
 ACCUMULATING = dict(optim=dict(accumulative_counts=2, clip_grad=dict(max_norm=1.0)))
 VARIATIONS = {
     'group norm': (dict(norm_cfg=dict(type='GN', num_groups=4)), {}, {}),
     'frozen batch norm': (dict(norm_eval=True), {}, {}),
     'gradient accumulation': (dict(norm_eval=True), {}, ACCUMULATING),
     'average': (dict(norm_eval=True), dict(strategy=dict(type='AverageWeighting')), {}),
+    'strength': (dict(norm_eval=True), dict(strategy=dict(PPO, strength=(0.0, 2.0))), {}),
+    'reward of the paper': (dict(norm_eval=True), dict(strategy=dict(PPO, reward=dict(type='PaperReward'))), {}),
     'a short last batch': (dict(norm_eval=True), {}, dict(limit=46)),
 }
 
@@ -98,6 +101,7 @@ def test_two_processes_agree_with_one(tmp_path, name):
             epochs=4,
             batch=20 // processes,
             augment=False,
+            optimizer=dict(type='SGD', lr=0.01, momentum=0.9),
             save=True,
             **dict(limit=80) | options,
         )

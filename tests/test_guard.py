@@ -111,11 +111,10 @@ def test_without_a_guard_a_broken_teacher_breaks_the_student(tmp_path):
 
 def test_the_balance_is_the_ratio_of_the_mean_losses_while_it_is_found_and_is_held_then():
     guard = guard_of(calibrate=2)
-    factors = [
-        judged(guard, [1.0, 1.0], task=task, loss=loss)[1] for task, loss in ((2.0, 4.0), (1.0, 6.0), (9.0, 1.0))
-    ]
-    assert [float(each['logit']) for each in factors] == pytest.approx([2 / 4, 3 / 10, 3 / 10])
-    assert [float(each['feature']) for each in factors] == pytest.approx([2 / 2, 3 / 5, 3 / 5])
+    batches = [(2.0, 5.0), (1.0, 5.0), (9.0, 1.0)]
+    factors = [judged(guard, [1.0, 1.0], task=task, loss=loss)[1] for task, loss in batches]
+    assert [float(each['logit']) for each in factors] == pytest.approx([2 / 5, 3 / 10, 3 / 10])
+    assert [float(each['feature']) for each in factors] == pytest.approx([2 / 2.5, 3 / 5, 3 / 5])
     assert guard.read().balance == pytest.approx(dict(logit=3 / 10, feature=3 / 5))
 
 
@@ -125,9 +124,23 @@ def test_a_batch_that_overflows_does_not_enter_the_balance():
     assert float(judged(guard, [1.0, 1.0], loss=4.0)[1]['logit']) == 0.25
 
 
-@pytest.mark.parametrize('scale', [1e-6, 1.0, 1e6])
+def test_a_kind_that_begins_later_is_balanced_then():
+    guard = guard_of(calibrate=2)
+    for _ in range(5):
+        judged(guard, [1.0, 1.0], weights=[0.0, 0.0])
+    assert guard.read().balance == dict(logit=1.0, feature=1.0)
+    assert float(judged(guard, [1.0, 1.0], loss=4.0)[1]['logit']) == 0.25
+
+
+def test_a_student_that_is_nearly_its_teacher_is_not_torn_about(tmp_path):
+    """Its losses are small, and are left as they are."""
+    guard = guard_of(calibrate=2)
+    assert float(judged(guard, [1.0, 1.0], loss=1e-9)[1]['logit']) == 1.0
+
+
+@pytest.mark.parametrize('scale', [30.0, 1e6, 1e12])
 def test_a_loss_of_any_scale_is_as_large_as_the_tasks(tmp_path, scale):
-    """A teacher whose features are large or small teaches no more and no less for it, and the factor is shown."""
+    """A teacher whose features are large teaches no more for it, and the factor is shown."""
     losses: list[dict[str, torch.Tensor]] = []
     teachers = dict(a=dict(type='Callable', build='test_guard.Scaled', args=dict(scale=scale), checkpoint='random'))
     entry = runs.entry(teachers=teachers, logit_loss=None, strategy=dict(type='AverageWeighting'))
@@ -256,12 +269,41 @@ def test_saved_and_loaded_it_goes_on():
     judged(guards[0], [-1.0, 1.0], loss=3.0)
     guards[0].admit((outputs(), outputs(value=math.nan)))
     guards[1].load_state_dict(guards[0].state_dict())
+    untouched = guard_of(drop_after=3, limit=0.1, calibrate=4)
+    judged(untouched, [-1.0, 1.0], loss=3.0)
+    untouched.admit((outputs(), outputs(value=math.nan)))
+    guards.append(untouched)
     for guard in guards:
         for _ in range(3):
             guard.admit((outputs(), outputs(value=math.nan)))
             judged(guard, [-1.0, 1.0], loss=5.0)
-    assert guards[0].read() == guards[1].read()
+    assert guards[0].read() == guards[1].read() == guards[2].read()
     assert guards[0].read().dropped == ['b']
+
+
+def test_with_other_kinds_of_knowledge_it_starts_anew():
+    guard, other = guard_of(drop_after=1), guard_of(kinds=('logit',))
+    guard.admit((outputs(), outputs(value=math.nan)))
+    other.load_state_dict(guard.state_dict())
+    assert other.read().dropped == []
+
+
+def test_a_teacher_that_was_repaired_is_heard():
+    guard = guard_of(drop_after=1)
+    guard.admit((outputs(), outputs(value=math.nan)))
+    guard.read()
+    guard.forgive()
+    assert guard.admit((outputs(), outputs()))[1].all()
+    assert guard.read().dropped == []
+
+
+@pytest.mark.parametrize('weight', [1.0, 0.0])
+def test_finite_features_whose_loss_is_not_harm_nobody(tmp_path, weight):
+    teachers = dict(a=dict(type='Callable', build='test_guard.Scaled', args=dict(scale=1e25), checkpoint='random'))
+    strategy = dict(type='FixedWeighting', weights=dict(a=weight))
+    runner = runs.train(runs.config(tmp_path, [runs.entry(teachers=teachers, strategy=strategy)], epochs=1))
+    assert all(torch.isfinite(value).all() for value in runs.weights_of(runner).values())
+    assert runs.hook_of(runner).distiller.guard.read().dropped == []
 
 
 @pytest.mark.parametrize(

@@ -57,14 +57,42 @@ def test_the_latest_whole_one_is_chosen_and_what_is_damaged_put_aside(tmp_path):
     for step in (2, 9, 10, 11):
         save(tmp_path / f'epoch_{step}.pth')
     save(tmp_path / 'best_accuracy_top1_epoch_12.pth')
-    cut(tmp_path / 'epoch_11.pth')
     say(tmp_path, 'epoch_10.pth')
+    cut(tmp_path / 'epoch_11.pth')
     assert latest_whole(tmp_path) == tmp_path / 'epoch_10.pth'
     assert (tmp_path / 'epoch_11.pth.damaged').is_file()
     assert not (tmp_path / 'epoch_11.pth').exists()
     # one that was written to its end before mmengine said so
     save(tmp_path / 'epoch_11.pth')
     assert latest_whole(tmp_path) == tmp_path / 'epoch_11.pth'
+
+
+def test_the_files_of_an_earlier_run_are_not_taken(tmp_path):
+    """A second run in the same folder is at its second epoch; so is one that was resumed from an early checkpoint."""
+    for step in (4, 3, 1, 2):
+        save(tmp_path / f'epoch_{step}.pth')
+    say(tmp_path, 'epoch_2.pth')
+    assert latest_whole(tmp_path) == tmp_path / 'epoch_2.pth'
+
+
+def test_a_copied_work_dir_is_resumed_from_itself(tmp_path):
+    (tmp_path / 'a').mkdir()
+    save(tmp_path / 'a' / 'epoch_2.pth')
+    say(tmp_path / 'a', 'epoch_2.pth')
+    shutil.copytree(tmp_path / 'a', tmp_path / 'b')
+    assert latest_whole(tmp_path / 'b') == tmp_path / 'b' / 'epoch_2.pth'
+
+
+def test_names_of_ones_own_are_found(tmp_path):
+    save(tmp_path / 'model_3.pth')
+    say(tmp_path, 'model_3.pth')
+    cut(save(tmp_path / 'model_4.pth'))
+    assert latest_whole(tmp_path) == tmp_path / 'model_3.pth'
+
+
+def test_what_lies_elsewhere_is_left_to_mmengine(tmp_path):
+    (tmp_path / 'last_checkpoint').write_text('s3://bucket/epoch_3.pth')
+    assert latest_whole(tmp_path) is None
 
 
 def test_the_one_before_is_chosen_when_it_was_deleted(tmp_path):
@@ -191,6 +219,29 @@ def test_the_summary_of_a_resumed_run_is_of_the_whole(tmp_path):
             runs.train(cfg)
     whole, parted = (json.loads((tmp_path / part / 'distillation.json').read_text()) for part in ('whole', 'parted'))
     assert whole == parted
+
+
+def test_a_stop_that_is_near_is_not_forgotten(tmp_path):
+    """EarlyStoppingHook of mmengine counts the validations without a better result."""
+    stop = dict(type='EarlyStoppingHook', monitor='accuracy/top1', rule='greater', patience=2, min_delta=1000)
+    cfgs = [
+        runs.config(tmp_path / part, [runs.entry(), stop], epochs=9, save=True, val=True) for part in ('whole', 'cut')
+    ]
+    assert runs.train(cfgs[0]).epoch == 3
+    shutil.copytree(tmp_path / 'whole', tmp_path / 'cut', dirs_exist_ok=True)
+    cfgs[1].merge_from_dict(dict(resume=True, load_from=str(tmp_path / 'cut' / 'epoch_2.pth')))
+    assert runs.train(cfgs[1]).epoch == 3
+
+
+def test_a_checkpoint_within_an_epoch_is_told(tmp_path):
+    cfgs = [runs.config(tmp_path, [runs.entry()], epochs=2, save=True, val=True) for _ in range(2)]
+    for cfg in cfgs:
+        cfg.default_hooks.checkpoint.update(by_epoch=False, interval=4, save_last=False)
+    runs.train(cfgs[0])
+    cfgs[1].merge_from_dict(dict(resume=True, load_from=str(tmp_path / 'iter_4.pth')))
+    runner = runs.train(cfgs[1])
+    (log,) = Path(runner.log_dir).glob('*.log')
+    assert 'the checkpoint was saved within an epoch' in log.read_text()
 
 
 def test_another_number_of_processes_is_told(tmp_path):

@@ -436,20 +436,21 @@ def test_errors_of_the_users_own_code_keep_their_traceback():
 # The manifest -----------------------------------------------------------------------------------------------------
 
 
-def entry(name: str, sha256: str = 'aa', source: str = 'x') -> dict:
-    return {'name': name, 'source': source, 'sha256': sha256}
+def entry(name: str, sha256: str = 'aa', source: str = 'x', fed: str = 'rgb') -> dict:
+    return {'name': name, 'source': source, 'sha256': sha256, 'input': fed}
 
 
 def test_the_manifest_is_plain_and_says_who_taught(tmp_path):
     pool = pool_of(b=CALLABLE, a=MODEL)
     torch.save(manifest(pool), tmp_path / 'm.pth')
     assert torch.load(tmp_path / 'm.pth', weights_only=True) == [
-        {'name': 'a', 'source': 'OpenMMLab ImageClassifier', 'sha256': sha256_of(pool[0].model)},
-        {'name': 'b', 'source': 'Callable mine', 'sha256': sha256_of(pool[1].model)},
+        entry('a', sha256_of(pool[0].model), 'OpenMMLab ImageClassifier', str(pool[0].contract)),
+        entry('b', sha256_of(pool[1].model), 'Callable mine', str(pool[1].contract)),
     ]
 
 
-def test_manifests_differ_by_names_and_weights_alone():
+def test_manifests_differ_by_names_weights_and_input():
+    assert "'a' is fed otherwise (saved rgb; now bgr)" in str(compare_manifests([entry('a')], [entry('a', fed='bgr')]))
     assert compare_manifests([entry('a'), entry('b')], [entry('b', source='elsewhere'), entry('a')]) is None
     text = compare_manifests([entry('a'), entry('b', 'bbbb'), entry('c')], [entry('b', 'cccc'), entry('c'), entry('d')])
     assert text is not None

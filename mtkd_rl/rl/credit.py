@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 import torch
-from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 from torch.nn import functional as F
 
 from mtkd_rl.errors import MTKDError
+from mtkd_rl.parallel import global_mean
 from mtkd_rl.types import Credit, Outputs
 
 
@@ -139,8 +139,7 @@ class CreditAssigner:
 
     def _look(self, gradient: Tensor) -> None:
         """Takes a batch in; one that is not finite is passed over, or it would stay in the mean for good."""
-        if get_world_size() > 1:
-            all_reduce(gradient, op='mean')
+        gradient = global_mean(gradient)
         old = torch.zeros_like(gradient) if self.reference is None else self.reference
         new = gradient if self.reference is None else self.momentum * old + (1 - self.momentum) * gradient
         self.reference = torch.where(torch.isfinite(gradient).all(), new, old)

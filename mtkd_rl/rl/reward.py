@@ -6,6 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from mtkd_rl.parallel import global_mean
 from mtkd_rl.registry import REWARDS
 from mtkd_rl.rl.credit import standardise_over_teachers
 from mtkd_rl.types import Credit, Decision, Feedback
@@ -56,7 +57,7 @@ def strength_reward(strength: Tensor, weights: Tensor, values: Tensor, present: 
         ``(B,)``; 0 at strength 1.
     """
     values = torch.where(present, values, 0.0)
-    scale = (values.square().mean() * len(present) / present.sum().clamp(min=1)).sqrt()
+    scale = (global_mean(values.square().mean()) * len(present) / present.sum().clamp(min=1)).sqrt()
     return (strength - 1) * (weights * values).sum(dim=1) / (scale + 1e-12)
 
 
@@ -131,7 +132,8 @@ class PaperReward:
             loss = loss + self.logit_weight * _weighted(feedback.decision, 'logit', feedback.knowledge.logit)
         if feedback.knowledge.feature is not None:
             loss = loss + self.feature_weight * _weighted(feedback.decision, 'feature', feedback.knowledge.feature)
-        z = (loss.mean() - loss) / (loss.std(unbiased=False) + 1e-8)
+        mean = global_mean(loss.mean())
+        z = (mean - loss) / (global_mean((loss - mean).square().mean()).sqrt() + 1e-8)
         return z.clamp(0.0, 1.0)
 
 

@@ -100,13 +100,16 @@ def manifest(pool: Sequence[Teacher]) -> list[dict[str, str]]:
         pool: The teachers.
 
     Returns:
-        One ``{name, source, sha256}`` a teacher, in the order of the pool.
+        One ``{name, source, sha256, input}`` a teacher, in the order of the pool.
     """
-    return [{'name': each.name, 'source': each.description, 'sha256': each.sha256} for each in pool]
+    return [
+        {'name': each.name, 'source': each.description, 'sha256': each.sha256, 'input': str(each.contract)}
+        for each in pool
+    ]
 
 
 def compare_manifests(saved: Sequence[Mapping[str, str]], current: Sequence[Mapping[str, str]]) -> str | None:
-    """Say how two pools differ, in names or in weights; where the same weights lie does not matter.
+    """Say how two pools differ, in names, weights or input; where the same weights lie does not matter.
 
     Args:
         saved: The manifest of a checkpoint.
@@ -124,6 +127,11 @@ def compare_manifests(saved: Sequence[Mapping[str, str]], current: Sequence[Mapp
         f'now {now[name]["source"]}, sha256 {now[name]["sha256"][:8]})'
         for name in sorted(before.keys() & now.keys())
         if before[name]['sha256'] != now[name]['sha256']
+    ]
+    differences += [
+        f"'{name}' is fed otherwise (saved {before[name]['input']}; now {now[name]['input']})"
+        for name in sorted(before.keys() & now.keys())
+        if before[name]['input'] != now[name]['input']
     ]
     return '; '.join(differences) or None
 

@@ -33,7 +33,7 @@ class Strategy(Protocol):
     """
 
     wants_credit: bool
-    """Whether ``learn`` looks at ``feedback.credit``, which costs a little to compute."""
+    """Whether ``learn`` looks at ``feedback.credit`` with its effects, which cost a little to compute."""
 
     def prepare(self, setting: Setting) -> None:
         """Called once, before the first decision.
@@ -119,7 +119,7 @@ def leave_out(decision: Decision, present: Tensor) -> Decision:
     def moved(weights: Tensor) -> Tensor:
         kept = torch.where(present, weights, 0.0)
         total = kept.sum(dim=1, keepdim=True)
-        factor = weights.sum(dim=1, keepdim=True) / torch.where(total > 0, total, 1.0)
-        return torch.where(present.all(), weights, kept * factor)
+        shares = kept / torch.where(total > 0, total, 1.0)
+        return torch.where(present.all(), weights, shares * weights.sum(dim=1, keepdim=True))
 
     return decision._replace(logit=moved(decision.logit), feature=moved(decision.feature))

@@ -1,0 +1,16 @@
+"""Several processes as one: what is a mean over the batch becomes one over the global batch."""
+
+from mmengine.dist import all_reduce, get_world_size
+from torch import Tensor
+
+
+def global_mean(x: Tensor) -> Tensor:
+    """The mean over processes of a tensor that each has; the same tensor in one process.
+
+    Args:
+        x: Of a floating dtype and of one shape everywhere. Every process has to call this.
+    """
+    if get_world_size() > 1:
+        x = x.contiguous()
+        all_reduce(x, op='mean')
+    return x
