@@ -441,6 +441,12 @@ MISTAKES = [
         ['teacher a', 'gave no tensor'],
         dict(teachers=dict(a=dict(type='Callable', build='careless.Bare'))),
     ),
+    Mistake(
+        LAYERS,
+        "`activation_checkpointing` between the student's feature and its logits",
+        ['activation_checkpointing covers layers', 'student_layer', 'feature_loss=None'],
+        config=dict(student=runs.classifier(dropout=0.1), activation_checkpointing=['head.layers.0']),
+    ),
     Mistake(LAYERS, 'a layer that never runs', ['teacher a', 'did not run'], network(layer='unused')),
     Mistake(
         LAYERS,
@@ -534,12 +540,6 @@ MISTAKES = [
         "`runner_type='FlexibleRunner'`, as for FSDP and DeepSpeed",
         ['FlexibleRunner: sharded training (FSDP, DeepSpeed) is not supported', '--launcher pytorch'],
         change=lambda cfg: cfg.update(runner_type='FlexibleRunner', env_cfg={}),
-    ),
-    Mistake(
-        LAYERS,
-        "`activation_checkpointing` between the student's feature and its logits",
-        ['activation_checkpointing covers layers', 'student_layer', 'feature_loss=None'],
-        config=dict(student=runs.classifier(dropout=0.1), activation_checkpointing=['head.layers.0']),
     ),
     Mistake(
         DATA,
@@ -753,6 +753,7 @@ ENDURED = [
     'a teacher that is at times not finite',
     'a teacher that is always not finite',
     'a pool of which nobody is finite',
+    'a strategy that decides nothing finite',
     'a student whose backbone is frozen',
     '`begin=9` in a run of one epoch',
     'Ctrl-C in the second epoch',

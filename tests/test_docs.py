@@ -258,7 +258,9 @@ def test_the_run_leaves_behind_what_is_said(folder, monkeypatch):
     work_dir = folder / 'work_dirs' / 'my_config'
     checkpoint = torch.load(work_dir / 'epoch_2.pth', weights_only=False)
     assert not any('teacher' in key or 'adapter' in key for key in checkpoint['state_dict'])
-    assert [set(teacher) for teacher in checkpoint['mtkd_rl']['teachers']] == [{'name', 'source', 'sha256', 'input'}] * 2
+    assert [set(teacher) for teacher in checkpoint['mtkd_rl']['teachers']] == [
+        {'name', 'source', 'sha256', 'input'}
+    ] * 2
     assert (work_dir / 'agent.pth').is_file()
     assert {'mean', 'left_out', 'leads'} < set(json.loads((work_dir / 'distillation.json').read_text()))
     monkeypatch.chdir(folder)
