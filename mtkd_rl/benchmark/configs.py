@@ -1,0 +1,114 @@
+"""The variants of a config, and what of it decides how to measure them."""
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+
+from mtkd_rl.errors import MTKDError
+from mtkd_rl.hook import MTKDHook
+from mtkd_rl.weighting import PPOWeighting
+
+VARIANTS = ('plain', 'teachers', 'average', 'ppo')
+UNTRAINED: dict[str, dict[str, Any]] = {'Torchvision': {'weights': None}, 'Timm': {'pretrained': False}}
+
+
+def variant(cfg: Config, name: str) -> Config:
+    """The config of one variant, without what writes files or evaluates.
+
+    Args:
+        cfg: A complete config with an ``MTKDHook``.
+        name: One of ``VARIANTS``.
+
+    Returns:
+        A changed copy. Distillation is on from the first iteration.
+
+    Raises:
+        MTKDError: It has no ``MTKDHook``.
+    """
+    cfg = deepcopy(cfg)
+    entry = hook_entry(cfg)
+    entry.update(teachers=untrained(entry['teachers']), begin=0, end=None, warmup=0)
+    # Untrained teachers may say large numbers. At weight 0 all is computed the same, and the student stays finite.
+    entry.update(logit_weight=0.0, feature_weight=0.0)
+    if name == 'plain':
+        cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook is not entry]
+    elif name == 'ppo':
+        entry['strategy'] = ppo_strategy(entry)
+    else:
+        entry['strategy'] = {'type': 'AverageWeighting'}
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    cfg.default_hooks = {**cfg.get('default_hooks', {}), 'checkpoint': None}
+    cfg.visualizer = {**cfg.get('visualizer', {'type': 'Visualizer'}), 'vis_backends': []}
+    cfg.load_from, cfg.resume, cfg.launcher = None, False, 'none'
+    return cfg
+
+
+def hook_entry(cfg: Config) -> dict[str, Any]:
+    """The ``MTKDHook`` of a config.
+
+    Raises:
+        MTKDError: There is none.
+    """
+    for hook in cfg.get('custom_hooks') or []:
+        if hook['type'] in ('mtkd_rl.MTKDHook', 'MTKDHook', MTKDHook):
+            return hook
+    raise MTKDError('the config has no MTKDHook in custom_hooks, so there is nothing to compare; give one that has')
+
+
+def ppo_strategy(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The strategy of a hook's entry if it is a ``PPOWeighting``, else one with its defaults."""
+    strategy = entry.get('strategy', {'type': 'PPOWeighting'})
+    return strategy if strategy['type'] in ('PPOWeighting', PPOWeighting) else {'type': 'PPOWeighting'}
+
+
+def cycle(entry: Mapping[str, Any], batch_size: int) -> int:
+    """Iterations in which the agent of a hook's entry fills its rollout and updates once."""
+    default = inspect.signature(PPOWeighting).parameters['rollout'].default
+    return math.ceil(ppo_strategy(entry).get('rollout', default) / batch_size)
+
+
+def untrained(teachers: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Any:
+    """The entries of a pool with random weights, so that no checkpoint has to be there."""
+
+    def without(entry: Mapping[str, Any]) -> dict[str, Any]:
+        return {**entry, **UNTRAINED.get(entry.get('type', ''), {}), 'checkpoint': 'random'}
+
+    if isinstance(teachers, Mapping):
+        return {name: without(entry) for name, entry in teachers.items()}
+    return [without(entry) for entry in teachers]
+
+
+def picture_size(dataset: Mapping[str, Any]) -> tuple[int, int]:
+    """Height and width that a data set's pipeline ends with.
+
+    Args:
+        dataset: Config of a data set, perhaps wrapped.
+
+    Returns:
+        What the last transform with a size says; where none has one, the size of the first picture.
+
+    Raises:
+        MTKDError: Only the data would tell, and they cannot be read.
+    """
+    inner = dataset
+    while 'pipeline' not in inner and 'dataset' in inner:
+        inner = inner['dataset']
+    for transform in reversed(inner.get('pipeline', [])):
+        for size in (transform.get(key) for key in ('crop_size', 'scale', 'size')):
+            if isinstance(size, int):
+                return size, size
+            if isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(side, int) for side in size):
+                return size[0], size[1]
+    try:
+        height, width = DATASETS.build(dataset)[0]['inputs'].shape[-2:]
+    except Exception as error:  # a data set may raise anything
+        raise MTKDError(
+            'no transform of the training pipeline says how large pictures are, and the data cannot be read '
+            f'({" ".join(str(error).split())}); put the data there, or name a size in the pipeline'
+        ) from error
+    return height, width

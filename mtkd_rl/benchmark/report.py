@@ -1,0 +1,106 @@
+"""The rounds of a measurement, and the report of them."""
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+
+from mtkd_rl.benchmark.configs import VARIANTS, variant
+from mtkd_rl.benchmark.memory import GIVES_BACK, KEEPS, MIB
+from mtkd_rl.benchmark.turns import Ready
+from mtkd_rl.benchmark.worker import Options, Worker, environment
+
+RATIOS = (('teachers', 'average'), ('average', 'plain'), ('ppo', 'average'))
+TURN = 1.0
+"""Seconds that a turn of the slowest variant takes, where an iteration is not longer."""
+
+
+def measure(cfg: Config, folder: Path, options: Options, tell: Callable[[str, float], None]) -> dict[str, Any]:
+    """Measures the four variants of a config.
+
+    Args:
+        cfg: A complete config with an ``MTKDHook``.
+        folder: For the runs' files; may be thrown away afterwards.
+        options: How to measure.
+        tell: Is told what begins, and how much of all is done, in [0, 1].
+
+    Returns:
+        The report; see ``summarise``, and what it was measured with.
+
+    Raises:
+        MTKDError: A worker failed: which, and why.
+    """
+    configs = {name: variant(cfg, name) for name in VARIANTS}
+    for name, each in configs.items():
+        each.work_dir = str(folder / name)
+        Path(each.work_dir).mkdir()
+    stages = 1 + options.rounds
+
+    def preparing(what: str, i: int) -> None:
+        tell(what, i / (2 * len(VARIANTS)) / stages)
+
+    memory = {}
+    for i, name in enumerate(VARIANTS):
+        preparing(f'{name}: memory', i)
+        with environment(GIVES_BACK), Worker(name, configs[name], options) as worker:
+            worker.hear()
+            # only the agent does something new later on: it updates
+            memory[name] = worker.turn(options.iterations if name == 'ppo' else 1).memory
+    seconds: dict[str, list[float]] = {name: [] for name in VARIANTS}
+    with ExitStack() as stack:
+        workers, ready = {}, {}
+        for i, name in enumerate(VARIANTS, len(VARIANTS)):
+            preparing(f'{name}: build and warm up', i)
+            with environment(KEEPS):
+                workers[name] = stack.enter_context(Worker(name, configs[name], options))
+            ready[name] = workers[name].hear()
+        most = max(1, int(TURN / max(each.seconds for each in ready.values())))
+        for i in range(options.rounds):
+            spent = dict.fromkeys(VARIANTS, 0.0)
+            for j, done in enumerate(range(0, options.iterations, most)):
+                tell(f'round {i + 1} of {options.rounds}', (1 + i + done / options.iterations) / stages)
+                # to and fro, so that nobody always follows the same one
+                for name in VARIANTS if j % 2 == 0 else reversed(VARIANTS):
+                    spent[name] += workers[name].turn(min(most, options.iterations - done)).seconds
+            for name in VARIANTS:
+                seconds[name].append(spent[name])
+    said: Ready = ready['plain']
+    return {
+        **summarise(seconds, memory, options.iterations),
+        'rounds': options.rounds,
+        'iterations': options.iterations,
+        'batch_size': options.batch_size,
+        'threads': said.threads,
+        'device': said.device,
+        'memory': said.memory,
+        'torch': torch.__version__,
+    }
+
+
+def summarise(seconds: Mapping[str, Sequence[float]], memory: Mapping[str, float], iterations: int) -> dict[str, Any]:
+    """What was measured, in short.
+
+    Args:
+        seconds: Variant to the seconds of each round.
+        memory: Variant to the peak above the built model, in bytes.
+        iterations: Of a round.
+
+    Returns:
+        ``variants``: name to ``ms`` (milliseconds an iteration, median of the rounds) and ``memory_mib``; ``ratios``:
+        of times, the median of the rounds' own ratios, and of memory; ``of_rounds``: the rounds' own ratios of times.
+    """
+    variants = {
+        name: {
+            'ms': round(1000 * statistics.median(each) / iterations, 3),
+            'memory_mib': round(memory[name] / MIB, 2),
+        }
+        for name, each in seconds.items()
+    }
+    of_rounds = {f'{a}/{b}': [round(x / y, 4) for x, y in zip(seconds[a], seconds[b])] for a, b in RATIOS}
+    ratios = {name: statistics.median(each) for name, each in of_rounds.items()}
+    ratios |= {f'{a}/{b} memory': round(memory[a] / memory[b], 4) for a, b in RATIOS if memory[b] > 0}
+    return {'variants': variants, 'ratios': ratios, 'of_rounds': of_rounds}

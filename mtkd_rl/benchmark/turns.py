@@ -1,0 +1,152 @@
+"""Training loops that run some iterations whenever the parent process says so, and the Runner around them."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+import torch
+from mmengine.registry import RUNNERS
+from mmengine.runner import IterBasedTrainLoop, Runner
+from torch import nn
+
+from mtkd_rl.benchmark.configs import picture_size
+from mtkd_rl.benchmark.memory import memory_kind, peak_memory, start_memory
+from mtkd_rl.hook import MTKDHook
+
+WARMUP = 3
+"""Iterations before the first round, in which allocators and kernels settle."""
+EPOCH = 1000
+"""Iterations that schedules take an epoch to have: more than a measurement makes."""
+
+
+class Ready(NamedTuple):
+    """What a worker says once it is built and warm.
+
+    Attributes:
+        device: Name of the device that it runs on.
+        memory: What ``Turn.memory`` means there.
+        threads: Of torch on the CPU.
+        seconds: Of the last iteration.
+    """
+
+    device: str
+    memory: str
+    threads: int
+    seconds: float
+
+
+class Turn(NamedTuple):
+    """What a worker says after a turn.
+
+    Attributes:
+        seconds: Of the turn.
+        memory: Peak since the model was built, above what it took then, in bytes.
+    """
+
+    seconds: float
+    memory: int
+
+
+class TurnLoop(IterBasedTrainLoop):
+    """A training loop that runs a number of iterations on one prepared batch whenever it is told to.
+
+    Args:
+        runner: The Runner.
+        dataloader: Its first batch is used for all iterations.
+        parent: Hears a ``Ready``; then says how many iterations to run, 0 for no more, and hears a ``Turn`` each time.
+    """
+
+    def __init__(self, runner: Runner, dataloader: Any, parent: Connection) -> None:
+        super().__init__(runner, dataloader, max_iters=10**9)
+        self.parent = parent
+        self.device = next(runner.model.parameters()).device
+
+    def run(self) -> nn.Module:
+        """Warms up, and serves the parent until it says stop."""
+        batch = next(iter(self.dataloader))
+        self.runner.call_hook('before_train')
+        self.runner.call_hook('before_train_epoch')
+        self.runner.model.train()
+        step = self.stepper(batch)
+        built = start_memory(self.device)
+        *_, last = (self._repeat(step, 1) for _ in range(WARMUP))
+        self.parent.send(Ready(device_name(self.device), memory_kind(self.device), torch.get_num_threads(), last))
+        while times := self.parent.recv():
+            seconds = self._repeat(step, times)
+            self.parent.send(Turn(seconds, peak_memory(self.device) - built))
+        self.runner.call_hook('after_train_epoch')
+        self.runner.call_hook('after_train')
+        return self.runner.model
+
+    def stepper(self, batch: Any) -> Callable[[], Any]:
+        """What is repeated: a whole training iteration, with the hooks around it."""
+        return partial(self.run_iter, batch)
+
+    def _repeat(self, step: Callable[[], Any], times: int) -> float:
+        start = time.perf_counter()
+        for _ in range(times):
+            step()
+        if self.device.type == 'cuda':
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter() - start
+
+
+class TeachersLoop(TurnLoop):
+    """Repeats the forwards of the teachers alone, on what the student was given."""
+
+    def stepper(self, batch: Any) -> Callable[[], Any]:
+        """All teachers on one preprocessed batch."""
+        hook = next(hook for hook in self.runner.hooks if isinstance(hook, MTKDHook))
+        distiller = hook.distiller
+        student: Any = distiller.student
+        data = student.data_preprocessor(batch, True)
+        context = partial(self.runner.optim_wrapper.optim_context, self.runner.model)
+        distiller.student_taps.start()
+        with torch.no_grad(), context():
+            student(**data, mode='loss')
+        target = distiller.task.target(data['data_samples'], distiller.student_taps.take())
+
+        def ask() -> None:
+            with context():
+                distiller.ask_teachers(data['inputs'], target)
+
+        return ask
+
+
+@RUNNERS.register_module()
+class TurnRunner(Runner):
+    """The Runner as the user runs it, but for the training data and the loop over them."""
+
+    parent: Connection
+    batch_size: int
+    loop: type[TurnLoop] = TurnLoop
+
+    def build_train_loop(self, loop: Any) -> TurnLoop:
+        """The loop that takes turns, over made pictures of the size, channels and classes that the config has."""
+        model: Any = self.model
+        convolutions = (module for module in model.modules() if isinstance(module, nn.Conv2d))
+        size = self.batch_size
+        classes = getattr(getattr(model, 'head', None), 'num_classes', None)
+        loader = self.build_dataloader(
+            {
+                'batch_size': size,
+                'num_workers': 0,
+                'sampler': {'type': 'DefaultSampler', 'shuffle': False},
+                'collate_fn': self.cfg.train_dataloader.get('collate_fn', {'type': 'default_collate'}),
+                'dataset': {
+                    'type': 'mtkd_rl.MadeClassification',
+                    'n': size * EPOCH,
+                    'size': picture_size(self.cfg.train_dataloader.dataset),
+                    'num_classes': classes or model.data_preprocessor.num_classes,
+                    'channels': next(convolutions).in_channels,
+                },
+            }
+        )
+        return self.loop(self, loader, self.parent)
+
+
+def device_name(device: torch.device) -> str:
+    """The name of a device, for a report."""
+    return torch.cuda.get_device_name(device) if device.type == 'cuda' else device.type
