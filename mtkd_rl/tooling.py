@@ -96,6 +96,18 @@ def parse_arguments(parser: ArgumentParser, argv: Sequence[str] | None) -> Names
     return args
 
 
+def positive(text: str) -> int:
+    """The ``type`` of a command line's argument that counts from 1.
+
+    Raises:
+        ValueError: It is no whole number, or less than 1; argparse makes a line of it.
+    """
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
+
+
 def know_packages() -> None:
     """Let mmengine resolve ``mtkd_rl::...`` and, with the maintained continuation of mmseg, ``mmseg::...``.
 

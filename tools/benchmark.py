@@ -34,20 +34,13 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     step = commands.add_parser('step', help='time and memory of a training step', description=NOTE)
     step.add_argument('config', metavar='CONFIG', help='a path or package::path; it has an MTKDHook')
     step.add_argument('--json', type=Path, metavar='FILE', help='write the figures there too')
-    step.add_argument('--rounds', type=_positive, default=3, help='turns of each variant (default: %(default)s)')
+    step.add_argument('--rounds', type=tooling.positive, default=3, help='turns of each variant (default: %(default)s)')
     step.add_argument(
-        '--threads', type=_positive, default=max(1, cores - 1), help='of torch on the CPU (default: %(default)s)'
+        '--threads', type=tooling.positive, default=max(1, cores - 1), help='of torch on the CPU (default: %(default)s)'
     )
-    step.add_argument('--batch-size', type=_positive, help="instead of the config's")
+    step.add_argument('--batch-size', type=tooling.positive, help="instead of the config's")
     step.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
     return parser.parse_args(argv)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
 
 
 def claim(path: Path) -> None:

@@ -36,7 +36,7 @@ FILES = ('none', 'whole', 'truncated')
 
 def parse(argv: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
-    parser.add_argument('--runs', type=_positive, default=20, help='trainings to kill (default: %(default)s)')
+    parser.add_argument('--runs', type=tooling.positive, default=20, help='trainings to kill (default: %(default)s)')
     parser.add_argument(
         '--processes', type=int, choices=(1, 2), default=1, help='of each training; 2 under torchrun with gloo'
     )
@@ -48,13 +48,6 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         help='a new folder to keep all files in (default: a temporary one, kept if a run fails)',
     )
     return parser.parse_args(argv)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
 
 
 def claim(wanted: Path | None) -> Path:

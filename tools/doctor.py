@@ -22,7 +22,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(description='Examine the teachers of a config before training.')
     parser.add_argument('config', metavar='CONFIG', help='a path or package::path; it has an MTKDHook')
     parser.add_argument(
-        '--images', type=_positive, default=512, metavar='N', help='validation pictures (default: %(default)s)'
+        '--images', type=tooling.positive, default=512, metavar='N', help='validation pictures (default: %(default)s)'
     )
     parser.add_argument(
         '--steps',
@@ -43,13 +43,6 @@ def parse(argv: Sequence[str] | None) -> Namespace:
 def _whole(text: str) -> int:
     number = int(text)
     if number < 0:
-        raise ValueError
-    return number
-
-
-def _positive(text: str) -> int:
-    number = _whole(text)
-    if number < 1:
         raise ValueError
     return number
 
