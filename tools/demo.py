@@ -132,8 +132,8 @@ def table(rows: Sequence[dict[str, Any]], seeds: int) -> Table:
 
 def parse(argv: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(description='Distil a pool of teachers into a student on handwritten digits.')
-    parser.add_argument('--seeds', type=int, default=3, help='runs of each way (default: 3)')
-    parser.add_argument('--workers', type=int, default=max(1, os.cpu_count() or 1), help='runs at a time')
+    parser.add_argument('--seeds', type=tooling.positive, default=3, help='runs of each way (default: 3)')
+    parser.add_argument('--workers', type=tooling.positive, default=max(1, os.cpu_count() or 1), help='runs at a time')
     return parser.parse_args(argv)
 
 
