@@ -28,7 +28,7 @@ class Findings(NamedTuple):
 
     Attributes:
         dropped: Teachers that are left out for good.
-        undecided: Samples on which the strategy decided nothing finite.
+        undecided: Samples on which the strategy decided something that is not finite.
         turned_down: Kind of knowledge to the teachers that are turned down now.
         turned_down_for: Kind of knowledge to teacher to the iterations that it has been turned down.
         pull: Kind of knowledge to teacher to its running pull, see ``pull``.
@@ -164,7 +164,10 @@ class Guard:
         need = (torch.softmax(state.student.logits, dim=1) - state.target).norm(dim=1)
         weights = [getattr(decision, kind) for kind in self.kinds]
         pulls = [pull(w, need, credit[kind].alignment) for w, kind in zip(weights, self.kinds)]
-        losses = [(w * getattr(knowledge, kind)).sum(dim=1).mean() for w, kind in zip(weights, self.kinds)]
+        losses = [
+            (decision.strength * (w * getattr(knowledge, kind)).sum(dim=1)).mean()
+            for w, kind in zip(weights, self.kinds)
+        ]
         means = torch.stack([self._missed, need.mean(), state.student.task_loss.mean(), *losses])
         said = global_mean(torch.cat([means, *(torch.cat(each) for each in pulls)]))
         n = len(self.kinds)
@@ -271,7 +274,10 @@ def news(before: Findings | None, now: Findings, absent: Mapping[str, int], guar
     ]
     undecided = now.undecided - (before.undecided if before else 0)
     if undecided:
-        lines.append(f'the strategy decided nothing finite on {undecided} samples, which were left to the task alone')
+        lines.append(
+            f'the strategy decided something that is not finite on {undecided} samples, which were left to the task '
+            'alone'
+        )
     for kind, names in now.turned_down.items():
         was = before.turned_down[kind] if before else []
         lines += [

@@ -1,4 +1,4 @@
-"""MTKDHook: the one entry in a config, and the only module that knows mmengine's Runner."""
+"""MTKDHook: the one entry in a config, and what happens at which of the Runner's stages."""
 
 import inspect
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ from mtkd_rl.resume import KEY, ResumeHook
 from mtkd_rl.summary import write_summary
 from mtkd_rl.tasks import find_task
 from mtkd_rl.teachers import build_pool, compare_manifests, contract_of, loaded_order, manifest
-from mtkd_rl.trust import guard_files
+from mtkd_rl.trust import check_before_loading
 from mtkd_rl.weighting.base import build_strategy
 
 
@@ -138,7 +138,7 @@ class MTKDHook(Hook):
             )
         if self._resume not in runner.hooks:
             runner.register_hook(self._resume)
-        guard_files(runner, self.trust)
+        check_before_loading(runner, self.trust)
 
     def before_train(self, runner: Runner) -> None:
         """Builds the pool and the distiller, and installs the forward hook on the student."""
@@ -221,7 +221,7 @@ class MTKDHook(Hook):
             self.monitor.watch(lesson.feedback, told, self.distiller.task.group(state.target), state.target.shape[1])
         # when LoggerHook logs, so that a row has its own weights
         if self.every_n_inner_iters(batch_idx, self.interval) or self.end_of_epoch(runner.train_dataloader, batch_idx):
-            self._show(runner)
+            self._show(runner, runner.iter + 1)
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
         """Saves all that learns and who the teachers were, no teacher's weights; ``ResumeHook`` adds the rest."""
@@ -245,6 +245,7 @@ class MTKDHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Takes everything off the student, and writes the summary and, where there is one, the agent."""
+        self._show(runner, runner.iter)  # what came after the last interval
         for handle in self._handles:
             handle.remove()
         self.distiller.close()
@@ -292,7 +293,7 @@ class MTKDHook(Hook):
         self.adapter_optimizer.attach(self.distiller.adapters)
         return lesson.losses
 
-    def _show(self, runner: Runner) -> None:
+    def _show(self, runner: Runner, step: int) -> None:
         means, absent = self.monitor.read()
         if not means:
             return
@@ -302,7 +303,7 @@ class MTKDHook(Hook):
             for line in news(before, self._told, absent, guard):
                 runner.logger.warning(f'mtkd_rl: {line}')
             means |= self._told.scalars()
-        runner.visualizer.add_scalars({f'mtkd/{name}': value for name, value in means.items()}, step=runner.iter + 1)
+        runner.visualizer.add_scalars({f'mtkd/{name}': value for name, value in means.items()}, step=step)
         kind = self.monitor.kinds[0]
         for name in self.monitor.teachers:
             runner.message_hub.update_scalar(f'train/w_{name}', means[f'weight_{kind}/{name}/mean'])

@@ -51,7 +51,8 @@ class Monitor:
         weights = getattr(feedback.decision, self.kinds[0])
         if self.leads is None:
             self.leads = torch.zeros(n_groups, len(self.teachers), device=absent.device)
-        leading = torch.zeros_like(weights).scatter_(1, weights.argmax(dim=1, keepdim=True), 1.0)
+        most = (weights == weights.amax(dim=1, keepdim=True)) & (weights > 0)
+        leading = most / most.sum(dim=1, keepdim=True).clamp(min=1)  # equals share it, and nobody leads by nothing
         self.leads = LATELY * self.leads.index_add(0, groups, leading)
 
     def read(self) -> tuple[dict[str, float], dict[str, int]]:

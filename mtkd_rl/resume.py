@@ -27,7 +27,7 @@ from mtkd_rl.rng import random_state, set_random_state
 KEY = 'mtkd_rl'
 """The key of a checkpoint under which everything of ours lies."""
 
-NUMBERED = r'([A-Za-z_]*?)_?(\d+)\.pth'
+NUMBERED = r'(?!best_)([A-Za-z_]*?)_?(\d+)\.pth'
 KEPT = '.mtkd_rl_previous.pth'
 """Another name, or a copy, of a whole checkpoint, which outlives its deletion until the next one is written."""
 

@@ -30,7 +30,7 @@ from torch import nn
 from mtkd_rl.errors import MTKDError, candidates
 from mtkd_rl.teachers.checkpoint import locate, read_checkpoint, state_dict_of
 from mtkd_rl.teachers.restricted import restricted
-from mtkd_rl.trust import guard_files
+from mtkd_rl.trust import check_before_loading
 
 
 def reports_errors(main: Callable[..., int | None]) -> Callable[..., int]:
@@ -226,6 +226,14 @@ def check_data_roots(cfg: Config, fields: Sequence[str]) -> None:
         )
 
 
+def trusts(cfg: Config) -> bool:
+    """Whether an ``MTKDHook`` of the config says ``trust=True``."""
+    hooks = cfg.get('custom_hooks') or []
+    return any(
+        str(hook.get('type', '')).rpartition('.')[2] == 'MTKDHook' and hook.get('trust', False) for hook in hooks
+    )
+
+
 def check_parts(cfg: Config) -> None:
     """Check that a config can train, and that what belongs to training, validation and test is there as a whole.
 
@@ -364,8 +372,15 @@ def build_runner(cfg: Config, trust: bool = False) -> Runner:
             if not reason.endswith('registry'):
                 raise
             raise MTKDError(f'the config: {reason}; correct it, or name its module in custom_imports') from error
-    guard_files(runner, trust)
+    check_before_loading(runner, trust)
     return runner
+
+
+def leave_together() -> None:
+    """End several processes in step: one that exits while another still talks to it makes that one abort."""
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 def _quiet_imports(scope: str | None) -> None:

@@ -45,7 +45,7 @@ class SafeFiles(Hook):
             check_files(runner)
 
 
-def guard_files(runner: Runner, trust: bool = False) -> None:
+def check_before_loading(runner: Runner, trust: bool = False) -> None:
     """Has a Runner's files read safely before it loads them. Whoever calls first decides: a tool, then the hook.
 
     Args:

@@ -645,7 +645,7 @@ def test_a_strategy_that_decides_nothing_finite(folder, table):
         runs.weights_of(runs.train(runs.config(folder / str(len(hooks)), hooks, epochs=1))) for hooks in ([], [entry])
     )
     assert runs.same(alone, left)
-    log = [line for line in logged(folder / '1') if 'nothing finite' in line]
+    log = [line for line in logged(folder / '1') if 'not finite on' in line]
     table(TRAINING, 'a strategy that decides nothing finite', cell(log[-1]), 'the student is the one without the hook')
 
 

@@ -134,9 +134,11 @@ def test_learning_trains_a_student(tmp_path):
     assert runs.same(before, parameters(env))
 
 
-def test_a_strategy_without_credit_is_told(tmp_path):
-    with pytest.raises(MTKDError, match='PPOWeighting'):
-        environment(tmp_path, strategy=dict(type='AverageWeighting'))
+def test_the_configs_own_strategy_is_not_asked(tmp_path):
+    env = environment(tmp_path, strategy=dict(type='FixedWeighting', weights=dict(a=1.0)))
+    env.reset(seed=0)
+    _, reward, *_ = env.step(env.action_space.sample())
+    assert np.isfinite(reward)
 
 
 def test_a_config_without_the_hook_is_told(tmp_path):

@@ -43,6 +43,9 @@ def test_means_are_over_the_iterations_that_had_a_value():
     first = (LATELY**2 + 1) / (LATELY**2 + LATELY + 1)
     assert summary['leads'][0] == pytest.approx([first, 1 - first], abs=1e-4)
     assert summary['leads'][1] == [0, 0]
+    # group 2 was led by both twice, which share it, then by a
+    shared = (LATELY**2 + LATELY) / 2 / (LATELY**2 + LATELY + 1)
+    assert summary['leads'][2] == pytest.approx([1 - shared, shared], abs=1e-4)
     assert monitor.read() == ({}, {'a': 0, 'b': 0})
 
 

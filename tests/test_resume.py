@@ -56,7 +56,7 @@ def test_a_file_with_a_flipped_byte_is_not_whole(tmp_path):
 def test_the_latest_whole_one_is_chosen_and_what_is_damaged_put_aside(tmp_path):
     for step in (2, 9, 10, 11):
         save(tmp_path / f'epoch_{step}.pth')
-    save(tmp_path / 'best_accuracy_top1_epoch_12.pth')
+    save(tmp_path / 'best_accuracy_epoch_12.pth')
     say(tmp_path, 'epoch_10.pth')
     cut(tmp_path / 'epoch_11.pth')
     assert latest_whole(tmp_path) == tmp_path / 'epoch_10.pth'

@@ -19,7 +19,7 @@ from mtkd_rl.errors import MTKDError
 from mtkd_rl.teachers import build_pool
 from mtkd_rl.teachers.contract import InputContract
 from mtkd_rl.teachers.restricted import restricted
-from mtkd_rl.trust import check_file, guard_files
+from mtkd_rl.trust import check_before_loading, check_file
 
 TOOLS = Path(__file__).parents[1] / 'tools'
 
@@ -70,7 +70,7 @@ def harmed():
 def bare(cfg, trust=False):
     """A Runner as anybody's script makes it, with files guarded as the hook does it."""
     runner = Runner.from_cfg(cfg)
-    guard_files(runner, trust)
+    check_before_loading(runner, trust)
     return runner
 
 
@@ -142,7 +142,7 @@ def test_of_what_a_runner_with_our_hook_loads(folder, evil, way, trust):
 
 def test_the_tools_word_goes_before_the_hooks(folder, evil):
     runner = bare(runs.config(folder / 'work', load_from='evil.pth', epochs=1), trust=True)
-    guard_files(runner, trust=False)
+    check_before_loading(runner, trust=False)
     runner.train()
     assert harmed()
 

@@ -43,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f'{name}: {value}')
         if args.out and args.out.endswith('.json'):
             mmengine.dump(metrics, args.out)
+    tooling.leave_together()
 
 
 if __name__ == '__main__':

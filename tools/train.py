@@ -66,6 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     cfg = configure(args)
     tooling.check_parts(cfg)
+    trust = args.trust or tooling.trusts(cfg)
     tooling.check_data_roots(cfg, ['train_dataloader', 'val_dataloader'])
     tooling.claim_work_dir(cfg.work_dir)
     if cfg.get('load_from'):
@@ -73,8 +74,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif cfg.get('resume') and (latest := latest_whole(Path(cfg.work_dir))):
         cfg.load_from = str(latest)
     if cfg.get('load_from'):
-        tooling.check_checkpoint(cfg.load_from, args.trust)
-    tooling.build_runner(cfg, args.trust).train()
+        tooling.check_checkpoint(cfg.load_from, trust)
+    tooling.build_runner(cfg, trust).train()
+    tooling.leave_together()
 
 
 if __name__ == '__main__':

@@ -53,4 +53,5 @@ def state_of_files(work_dir: Path) -> str:
 
 
 def _checkpoints(work_dir: Path) -> Iterator[Path]:
-    return (path for path in work_dir.glob('*.pth*') if path.is_file())
+    """What may be a checkpoint, whole or not; those that a resumption put aside were found before."""
+    return (path for path in work_dir.glob('*.pth*') if path.is_file() and path.suffix != '.damaged')

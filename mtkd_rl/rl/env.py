@@ -63,11 +63,6 @@ class DistillationEnv(gymnasium.Env):
     metadata = {'render_modes': []}
 
     def __init__(self, distiller: Distiller, optim_wrapper: OptimWrapper, data: Data, batches: int = 16) -> None:
-        if not distiller.strategy.wants_credit:
-            raise MTKDError(
-                "DistillationEnv: its reward compares the teachers' credit, which the hook's strategy does not ask "
-                'for; use PPOWeighting with its default reward'
-            )
         self.distiller = distiller
         self.student: Any = distiller.student
         self.optim_wrapper = optim_wrapper

@@ -12,7 +12,7 @@ from mtkd_rl.rl.action import ActionLayout
 
 
 class TeacherEncoder(nn.Module):
-    """One small network for all teachers, each seen beside the mean of the others' codes.
+    """One small network for all teachers, each seen beside the mean of all codes.
 
     A permutation of the teachers permutes the scores in the same way and leaves strength and value alone, and the
     parameters do not depend on the number of teachers (Zaheer et al. 2017, Deep Sets).
