@@ -154,11 +154,10 @@ class Distiller:
         """The weighted losses of a decision, without those whom the guard leaves out or turns down."""
         state, knowledge, credit = observed
         scales: dict[str, Tensor] = {}
-        if self.guard is not None:
-            decision, knowledge = self.guard.vet(decision, knowledge)
-        decision = leave_out(decision, state.present)
-        if self.guard is not None:
-            decision, scales = self.guard.judge(state, decision, _detached(knowledge), credit)
+        if self.guard is None:
+            decision = leave_out(decision, state.present)
+        else:
+            decision, knowledge, scales = self.guard.rule(state, decision, knowledge, credit)
         losses = {}
         for kind in self.kinds:
             weighted = decision.strength * (getattr(decision, kind) * getattr(knowledge, kind)).sum(dim=1)

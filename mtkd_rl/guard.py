@@ -105,7 +105,6 @@ class Guard:
         self._task = torch.zeros(shape[0], device=device)
         self._loss = torch.zeros(shape[0], device=device)
         self._undecided = torch.zeros((), device=device)
-        self._missed = torch.zeros((), device=device)
         self._seen = torch.zeros(shape[0], dtype=torch.long, device=device)
         self.gone: frozenset[str] = frozenset()
         """Those dropped that were known when the guard was last read: nobody needs to ask them."""
@@ -134,33 +133,40 @@ class Guard:
         )
         return tuple(admitted), present
 
-    def vet(self, decision: Decision, knowledge: Knowledge) -> tuple[Decision, Knowledge]:
-        """Takes out what is not finite: decisions on samples, which are counted, and single losses.
-
-        Finite outputs can have a loss that is not, and 0 times infinity is no 0.
-        """
-        finite = torch.stack([x.isfinite().reshape(len(x), -1).all(dim=1) for x in decision]).all(dim=0)
-        self._missed = (~finite).sum().float()
-        return (
-            Decision(*(torch.where(finite.view(-1, *[1] * (x.dim() - 1)), x, 0.0) for x in decision)),
-            Knowledge(*(None if x is None else torch.where(x.isfinite(), x, 0.0) for x in knowledge)),
-        )
-
-    @torch.no_grad()
-    def judge(
+    def rule(
         self, state: State, decision: Decision, knowledge: Knowledge, credit: Mapping[str, Credit]
-    ) -> tuple[Decision, dict[str, Tensor]]:
-        """Turns teachers down, and weighs the kinds of knowledge against the task.
+    ) -> tuple[Decision, Knowledge, dict[str, Tensor]]:
+        """What may be done of a decision.
+
+        Finite outputs can have a loss that is not, and 0 times infinity is no 0, so such a loss is taken out too.
 
         Args:
             state: What was decided on.
-            decision: The strategy's, absent teachers left out.
-            knowledge: The unreduced losses.
+            decision: The strategy's.
+            knowledge: The unreduced losses, with their graph.
             credit: Of every kind that is switched on.
 
         Returns:
-            The decision without those who are turned down, and a factor ``()`` for each kind of knowledge.
+            The decision without samples on which it is not finite, absent teachers and those who are turned down; the
+            losses; and a factor ``()`` for each kind of knowledge.
         """
+        finite = torch.stack([x.isfinite().reshape(len(x), -1).all(dim=1) for x in decision]).all(dim=0)
+        decision = Decision(*(torch.where(finite.view(-1, *[1] * (x.dim() - 1)), x, 0.0) for x in decision))
+        decision = leave_out(decision, state.present)
+        knowledge = Knowledge(*(None if x is None else torch.where(x.isfinite(), x, 0.0) for x in knowledge))
+        decision, factors = self._judge(state, decision, knowledge, credit, (~finite).sum().float())
+        return decision, knowledge, factors
+
+    @torch.no_grad()
+    def _judge(
+        self,
+        state: State,
+        decision: Decision,
+        knowledge: Knowledge,
+        credit: Mapping[str, Credit],
+        undecided: Tensor,
+    ) -> tuple[Decision, dict[str, Tensor]]:
+        """Turns teachers down, and weighs the kinds of knowledge against the task."""
         need = (torch.softmax(state.student.logits, dim=1) - state.target).norm(dim=1)
         weights = [getattr(decision, kind) for kind in self.kinds]
         pulls = [pull(w, need, credit[kind].alignment) for w, kind in zip(weights, self.kinds)]
@@ -168,7 +174,7 @@ class Guard:
             (decision.strength * (w * getattr(knowledge, kind)).sum(dim=1)).mean()
             for w, kind in zip(weights, self.kinds)
         ]
-        means = torch.stack([self._missed, need.mean(), state.student.task_loss.mean(), *losses])
+        means = torch.stack([undecided, need.mean(), state.student.task_loss.mean(), *losses])
         said = global_mean(torch.cat([means, *(torch.cat(each) for each in pulls)]))
         n = len(self.kinds)
         self._undecided += get_world_size() * said[0]

@@ -52,7 +52,8 @@ def judged(
     decision = Decision(given, given, torch.ones(4))
     losses = torch.full((4, m), loss)
     credit = Credit(torch.tensor(alignment).expand(4, m), None)
-    return guard.judge(state, decision, Knowledge(losses, losses / 2), dict(logit=credit, feature=credit))
+    ruled, _, factors = guard.rule(state, decision, Knowledge(losses, losses / 2), dict(logit=credit, feature=credit))
+    return ruled, factors
 
 
 # ---- (a) outputs that are not finite
