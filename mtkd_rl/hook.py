@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import torch
 from mmengine.config import Config
-from mmengine.dist import all_gather_object, broadcast_object_list
+from mmengine.dist import all_gather_object, broadcast_object_list, get_world_size
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
@@ -262,6 +262,8 @@ class MTKDHook(Hook):
         mine = self._resume.load_state_dict(saved['processes'])
         if mine is not None:
             set_gradients(self.distiller.student, mine['student'])
+            for buffer, saved_buffer in zip(self.distiller.student.buffers(), mine['buffers']):
+                buffer.copy_(saved_buffer)
         now = manifest(self.pool)
         difference = compare_manifests(saved['teachers'], now)
         if difference is not None and not self.allow_other_teachers:
@@ -281,11 +283,13 @@ class MTKDHook(Hook):
             runner.logger.warning(f'mtkd_rl: other teachers ({difference}): adapters and agent start anew')
 
     def _own(self, runner: Runner) -> dict[str, Any]:
-        """What this process has for itself: the gradients of an accumulation that is not at its end."""
+        """What this process has for itself: BatchNorm's statistics, and gradients of an accumulation not at its end."""
+        student, adapters = self.distiller.student, self.distiller.adapters
+        # DDP leaves each process its own buffers, and a checkpoint has the first one's
+        buffers = [buffer.cpu().clone() for buffer in student.buffers()] if get_world_size() > 1 else []
         if runner.optim_wrapper.should_update():
-            return {'student': [], 'adapters': []}
-        adapters = self.distiller.adapters
-        return {'student': gradients_of(self.distiller.student), 'adapters': gradients_of(adapters)}
+            return {'buffers': buffers, 'student': [], 'adapters': []}
+        return {'buffers': buffers, 'student': gradients_of(student), 'adapters': gradients_of(adapters)}
 
     def _teach(self, inputs: Tensor, data_samples: Sequence[Any]) -> dict[str, Tensor]:
         self._lesson = lesson = self.distiller.lesson(inputs, data_samples, self._factor)
