@@ -226,12 +226,16 @@ def check_data_roots(cfg: Config, fields: Sequence[str]) -> None:
         )
 
 
+def hook_entries(cfg: Config) -> list[dict]:
+    """The entries of ``MTKDHook`` in a config; found by name, so that a config without one imports nothing of it."""
+    entries = cfg.get('custom_hooks') or []
+    names = [entry['type'] if isinstance(entry['type'], str) else entry['type'].__name__ for entry in entries]
+    return [entry for entry, name in zip(entries, names) if name.rpartition('.')[2] == 'MTKDHook']
+
+
 def trusts(cfg: Config) -> bool:
     """Whether an ``MTKDHook`` of the config says ``trust=True``."""
-    hooks = cfg.get('custom_hooks') or []
-    return any(
-        str(hook.get('type', '')).rpartition('.')[2] == 'MTKDHook' and hook.get('trust', False) for hook in hooks
-    )
+    return any(entry.get('trust', False) for entry in hook_entries(cfg))
 
 
 def check_parts(cfg: Config) -> None:

@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from mtkd_rl.errors import MTKDError
-from mtkd_rl.hook import MTKDHook
+from mtkd_rl.tooling import hook_entries
 from mtkd_rl.weighting import PPOWeighting
 
 VARIANTS = ('plain', 'teachers', 'average', 'ppo')
@@ -54,10 +54,10 @@ def hook_entry(cfg: Config) -> dict[str, Any]:
     Raises:
         MTKDError: There is none.
     """
-    for hook in cfg.get('custom_hooks') or []:
-        if hook['type'] in ('mtkd_rl.MTKDHook', 'MTKDHook', MTKDHook):
-            return hook
-    raise MTKDError('the config has no MTKDHook in custom_hooks, so there is nothing to compare; give one that has')
+    entries = hook_entries(cfg)
+    if not entries:
+        raise MTKDError('the config has no MTKDHook in custom_hooks, so there is nothing to compare; give one that has')
+    return entries[0]
 
 
 def ppo_strategy(entry: Mapping[str, Any]) -> dict[str, Any]:
