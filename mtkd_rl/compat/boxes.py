@@ -39,7 +39,7 @@ def softnms(
         iou_threshold: From which overlap on methods 0 and 1 change a score.
         sigma: Of method 2.
         min_score: A box whose score falls below is left out.
-        method: What a score is multiplied by: 0 by nothing left, 1 by ``1 - iou``, 2 by ``exp(-iou^2 / sigma)``.
+        method: What a score is multiplied by: 0 by 0, 1 by ``1 - iou``, 2 by ``exp(-iou^2 / sigma)``.
         offset: 0 or 1.
 
     Returns:
@@ -47,14 +47,14 @@ def softnms(
     """
     scores = scores.clone()
     left = torch.arange(len(boxes))
-    kept = []
+    kept: list[Tensor] = []
     while len(left):
         best = int(scores[left].argmax())
         index = left[best]
         dets[len(kept), :4], dets[len(kept), 4] = boxes[index], scores[index]
         kept.append(index)
         left = torch.cat([left[:best], left[best + 1 :]])
-        iou = overlaps(boxes[index, None], boxes[left], offset)[0]
+        iou = overlaps(boxes[index], boxes[left], offset)
         if method == 2:
             factor = torch.exp(-(iou**2) / sigma)
         else:
@@ -78,18 +78,32 @@ def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
     groups = []
     while len(left):
         best, left = left[0], left[1:]
-        suppressed = overlaps(dets[best, None, :4], dets[left, :4], 0)[0] >= iou_threshold
+        suppressed = overlaps(dets[best, :4], dets[left, :4], 0) >= iou_threshold
         groups.append([int(best), *left[suppressed].tolist()])
         left = left[~suppressed]
     return groups
 
 
-def overlaps(boxes: Tensor, others: Tensor, offset: int) -> Tensor:
-    """Intersection over union of boxes (N, 4) with others (M, 4), as (N, M) in [0, 1]; not a number for two points."""
-    sides = torch.minimum(boxes[:, None, 2:], others[:, 2:]) - torch.maximum(boxes[:, None, :2], others[:, :2]) + offset
+def bbox_overlaps(bboxes1: Tensor, bboxes2: Tensor, ious: Tensor, mode: int, aligned: bool, offset: int) -> None:
+    """Set ``ious`` to the overlaps of boxes (N, 4) and others.
+
+    Args:
+        bboxes1: (N, 4).
+        bboxes2: (M, 4), or (N, 4) where aligned.
+        ious: Set, (N, M), or (N,) where aligned; in [0, 1].
+        mode: What the intersection is divided by: 0 for the union, 1 for the first box.
+        aligned: Compare each box with the other in the same row, not with every other.
+        offset: 0 or 1.
+    """
+    boxes = bboxes1 if aligned else bboxes1[:, None]
+    ious.copy_(overlaps(boxes, bboxes2, offset, of_first=mode == 1))
+
+
+def overlaps(boxes: Tensor, others: Tensor, offset: int, of_first: bool = False) -> Tensor:
+    """Intersection over union, or over the first box's area, of boxes (..., 4) that broadcast; in [0, 1]."""
+    sides = torch.minimum(boxes[..., 2:], others[..., 2:]) - torch.maximum(boxes[..., :2], others[..., :2]) + offset
     inter = sides.clamp(min=0).prod(-1)
-    return inter / (_area(boxes, offset)[:, None] + _area(others, offset) - inter)
-
-
-def _area(boxes: Tensor, offset: int) -> Tensor:
-    return (boxes[:, 2:] - boxes[:, :2] + offset).prod(-1)
+    area = (boxes[..., 2:] - boxes[..., :2] + offset).prod(-1)
+    if of_first:
+        return inter / area
+    return inter / (area + (others[..., 2:] - others[..., :2] + offset).prod(-1) - inter)

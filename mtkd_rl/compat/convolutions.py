@@ -1,10 +1,12 @@
-"""mmcv's convolutions that look where offsets tell them: deformable, version 1 and 2.
+"""mmcv's convolutions that look where offsets tell them, version 1 and 2, or are computed at some places only.
 
 Shapes: input (B, C, H, W), weight (O, C / group, kH, kW), offset (B, 2 * deformable_group * kH * kW, H', W') in pixels,
 y before x for every point of the kernel, mask (B, deformable_group * kH * kW, H', W'), output (B, O, H', W').
 Outputs and gradients are set in place.
 """
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mtkd_rl.compat.missing import torchvision_operators
@@ -154,6 +156,31 @@ def modulated_deform_conv_backward(
         into.copy_(gradient)
     if with_bias:
         grad_bias.copy_(gradients[4])
+
+
+def masked_im2col_forward(
+    im: Tensor,
+    mask_h_idx: Tensor,
+    mask_w_idx: Tensor,
+    col: Tensor,
+    kernel_h: int,
+    kernel_w: int,
+    pad_h: int,
+    pad_w: int,
+) -> None:
+    """Set ``col`` (C * kernel_h * kernel_w, N) to what a kernel sees of ``im`` (1, C, H, W) at N places, in int64."""
+    padded = F.pad(im[0], (pad_w, pad_w, pad_h, pad_h))
+    rows = mask_h_idx[:, None] + torch.arange(kernel_h, device=im.device)
+    columns = mask_w_idx[:, None] + torch.arange(kernel_w, device=im.device)
+    seen = padded[:, rows[:, :, None], columns[:, None, :]]
+    col.copy_(seen.permute(0, 2, 3, 1).reshape(col.shape))
+
+
+def masked_col2im_forward(
+    col: Tensor, mask_h_idx: Tensor, mask_w_idx: Tensor, im: Tensor, height: int, width: int, channels: int
+) -> None:
+    """Set ``im`` (1, C, H, W) at N places to ``col`` (C, N)."""
+    im[0][:, mask_h_idx, mask_w_idx] = col
 
 
 def _forward(

@@ -8,13 +8,13 @@ import torch
 def missing(operator: str) -> RuntimeError:
     """The error of an operator that is nowhere."""
     return RuntimeError(
-        f'operator {operator}: mmcv was installed without its compiled extension, and torchvision has no such operator; '
+        f'operator {operator}: mmcv was installed without its compiled extension, and torchvision has nothing for it; '
         'install mmcv with compiled operators'
     )
 
 
 def torchvision_operators(operator: str) -> Any:
-    """torchvision's compiled operators, which are registered when it is imported.
+    """The compiled operators of torchvision, which are registered when it is imported.
 
     Args:
         operator: What mmcv calls the one that is needed, for the message.
