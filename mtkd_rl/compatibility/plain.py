@@ -1,0 +1,62 @@
+"""One training step of a config as its toolbox does it, without anything of mtkd_rl but ``mtkd_rl.compat``."""
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mtkd_rl.compatibility import made, prepare
+
+LEARNING_RATE = 1e-4
+
+
+def step(toolbox: str, root: str, config: str, own: str, others: dict[str, str]) -> dict[str, Any]:
+    """Trains a step, on small pictures first, then on those that the config says its model wants.
+
+    Args:
+        toolbox: One of the three toolboxes.
+        root: The folder with its ``configs``.
+        config: A path below them.
+        own: See `prepare.check_task`.
+        others: See `prepare.check_task`.
+
+    Returns:
+        ``side`` of the pictures, ``loss``, ``parameters`` (their number).
+
+    Raises:
+        Exception: Whatever the toolbox raises on the last size of picture.
+    """
+    importlib.import_module(f'{toolbox}.models')
+    cfg = prepare.read(Path(root), config)
+    prepare.check_task(toolbox, cfg, own, others)
+    sides = made.sides(toolbox, cfg)
+    for side in sides:
+        try:
+            return _step(toolbox, cfg, side)
+        except (ImportError, KeyError, NotImplementedError):
+            raise  # no other size of picture helps
+        except Exception:
+            if side == sides[-1]:
+                raise
+    raise AssertionError
+
+
+def _step(toolbox: str, cfg: Any, side: int) -> dict[str, Any]:
+    prepare.shrink(cfg, side)
+    model = prepare.build(toolbox, cfg)
+    model.init_weights()
+    model.train()
+    prepare.say_where_training_is()
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(learning, LEARNING_RATE)
+    data = model.data_preprocessor(prepare.collate(toolbox)(made.batch(toolbox, cfg, side)), True)
+    loss, _ = model.parse_losses(model(**data, mode='loss'))
+    loss.backward()
+    if not torch.isfinite(loss):
+        raise FloatingPointError(f'the loss is {float(loss)}')
+    if not any(parameter.grad is not None and parameter.grad.any() for parameter in learning):
+        raise FloatingPointError('no parameter has a gradient')
+    optimizer.step()
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    return {'side': side, 'loss': float(loss), 'parameters': parameters}

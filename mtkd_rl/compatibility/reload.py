@@ -1,0 +1,72 @@
+"""A checkpoint of a hooked run in the model that its toolbox builds, in a process without the rest of mtkd_rl."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.model import BaseModel
+from mmengine.runner import set_random_seed
+from torch import Tensor
+
+from mtkd_rl.compatibility import made, prepare
+
+CHECKPOINT = 'iter_2.pth'
+EXPECTED = 'expected.pt'
+
+
+def load(toolbox: str, root: str, config: str, side: int, folder: str) -> dict[str, Any]:
+    """Loads a checkpoint with ``strict=True``, and compares what the model says of the pictures.
+
+    Args:
+        toolbox: One of the three toolboxes.
+        root: The folder with its ``configs``.
+        config: A path below them.
+        side: Of the pictures.
+        folder: Where `hooked.train` left the checkpoint.
+
+    Returns:
+        ``compared``, how many numbers of its answers were the same.
+
+    Raises:
+        Exception: It does not load, or says something else.
+    """
+    importlib.import_module(f'{toolbox}.models')
+    foreign = [name for name in sys.modules if name.startswith('mtkd_rl.') and not name.startswith('mtkd_rl.compat')]
+    if foreign:
+        raise ImportError(f'the process that loads has imported {foreign[0]}')
+    cfg = prepare.read(Path(root), config)
+    prepare.shrink(cfg, side)
+    model = prepare.build(toolbox, cfg)
+    checkpoint = torch.load(Path(folder, CHECKPOINT), map_location='cpu', weights_only=False)
+    model.load_state_dict(checkpoint['state_dict'], strict=True)
+    expected = torch.load(Path(folder, EXPECTED), weights_only=False)
+    said = predictions(model, expected['samples'], toolbox)
+    if len(said) != len(expected['said']):
+        raise ValueError(f'it answers with {len(said)} tensors, the trained model with {len(expected["said"])}')
+    for ours, theirs in zip(said, expected['said']):
+        if ours.shape != theirs.shape or not torch.allclose(ours, theirs, 1e-4, 1e-5, equal_nan=True):
+            raise ValueError('its predictions are not those of the trained model')
+    return {'compared': sum(tensor.numel() for tensor in said)}
+
+
+@torch.no_grad()
+def predictions(model: BaseModel, samples: list[dict[str, Any]], toolbox: str) -> list[Tensor]:
+    """What a model says of pictures: the raw outputs of its heads, or its predictions where it gives no raw ones.
+
+    Args:
+        model: The model; it is in evaluation mode afterwards.
+        samples: From `made.batch`.
+        toolbox: One of the three toolboxes.
+
+    Returns:
+        Tensors on the CPU.
+    """
+    model.eval()
+    set_random_seed(2)
+    data = model.data_preprocessor(prepare.collate(toolbox)(samples), False)
+    try:
+        return made.tensors(model(data['inputs'], data['data_samples'], mode='tensor'))
+    except Exception:  # many models cannot, each in its own way
+        return made.tensors(model(data['inputs'], data['data_samples'], mode='predict'))
