@@ -1,0 +1,16 @@
+# ATSS on a ResNet-18 of an eighth of the width on BCCD, taught by the best teacher alone.
+# Paper: https://arxiv.org/abs/1503.02531 (knowledge distillation)
+# Command: python tools/train.py configs/bccd/single_tiny_atss_bccd.py
+# Time: not yet run here
+# Result: not yet run here
+#
+# Train the configs of teachers/ first.
+_base_ = ['students/tiny_atss_bccd.py', '_base_/teachers.py']
+
+custom_hooks = [
+    dict(
+        type='mtkd_rl.MTKDHook',
+        teachers=dict(atss={{_base_.teachers.atss}}),
+        strategy=dict(type='AverageWeighting'),
+    )
+]
