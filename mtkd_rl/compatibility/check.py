@@ -42,7 +42,7 @@ class Verdict(NamedTuple):
     plain: bool = False
     hooked: bool | None = None
     checkpoint: bool | None = None
-    knowledge: Sequence[str] = ()
+    knowledge: tuple[str, ...] = ()
     side: int = 0
     seconds: float = 0.0
     reason: str = ''
@@ -130,7 +130,7 @@ def check(
         verdict = verdict._replace(hooked='value' in answer, seconds=verdict.seconds + answer['seconds'])
         if not verdict.hooked:
             return verdict._replace(reason=answer['error'], trace=answer['trace'])
-        verdict = verdict._replace(knowledge=answer['value']['knowledge'])
+        verdict = verdict._replace(knowledge=tuple(answer['value']['knowledge']))
         answer = pair['plain'].ask('mtkd_rl.compatibility.reload:load', limit, **arguments)
     verdict = verdict._replace(checkpoint='value' in answer, seconds=round(verdict.seconds + answer['seconds'], 1))
     return verdict if verdict.checkpoint else verdict._replace(reason=answer['error'], trace=answer['trace'])
@@ -155,7 +155,7 @@ def _plainly(server: Server, where: dict[str, str], configs: Sequence[str], limi
 def read(path: Path) -> list[Verdict]:
     """The verdicts in a file of JSON lines, of each config the last; none where there is no file."""
     lines = path.read_text(encoding='utf-8').splitlines() if path.is_file() else []
-    verdicts = [Verdict(**json.loads(line)) for line in lines]
+    verdicts = [Verdict(**{**(record := json.loads(line)), 'knowledge': tuple(record['knowledge'])}) for line in lines]
     return list({(verdict.config, verdict.chosen): verdict for verdict in verdicts}.values())
 
 

@@ -1,6 +1,7 @@
 """A checkpoint of a hooked run in the model that its toolbox builds, in a process without the rest of mtkd_rl."""
 
 import importlib
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ def load(toolbox: str, root: str, config: str, side: int, folder: str) -> dict[s
         Exception: It does not load, or says something else.
     """
     importlib.import_module(f'{toolbox}.models')
-    foreign = [name for name in sys.modules if name.startswith('mtkd_rl.') and not name.startswith('mtkd_rl.compat')]
+    # errors has one class, which the server that forked this process needs
+    foreign = [name for name in sys.modules if re.match(r'mtkd_rl\.(?!compat|errors)', name)]
     if foreign:
         raise ImportError(f'the process that loads has imported {foreign[0]}')
     cfg = prepare.read(Path(root), config)

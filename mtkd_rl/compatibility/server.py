@@ -16,6 +16,8 @@ import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
+from mtkd_rl.errors import MTKDError
+
 Answer = dict[str, Any]
 """``seconds``, and either ``value`` (what the function returned) or ``error`` (a line) and ``trace``."""
 
@@ -31,6 +33,7 @@ class Server:
 
     def __init__(self, modules: list[str], log: Path, threads: int = 1) -> None:
         limits = {name: str(threads) for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')}
+        self._modules, self._log = modules, log
         # a model whose weights or vocabulary come from a hub is one that needs a download, whether or not it is cached
         offline = {'HF_HUB_OFFLINE': '1', 'TRANSFORMERS_OFFLINE': '1'}
         with log.open('a') as file:
@@ -55,7 +58,7 @@ class Server:
             The answer.
 
         Raises:
-            RuntimeError: The server itself has ended, such as for want of a module.
+            MTKDError: The server itself has ended, such as for want of a module.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -67,7 +70,10 @@ class Server:
             pass  # it has ended, and says nothing either
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f'the process that imports the toolbox has ended with status {self._process.wait()}')
+            said = self._log.read_text(errors='replace').strip().splitlines()
+            raise MTKDError(
+                f'the process that imports {", ".join(self._modules)} has ended: {said[-1] if said else ""}'
+            )
         return json.loads(line)
 
     def close(self) -> None:

@@ -113,17 +113,14 @@ def family_of(toolbox: str, config: str) -> tuple[str, str]:
     """
     root = root_of(toolbox) / 'configs'
     relative = config.removeprefix(f'{toolbox}::')
-    path = root / relative
-    if path.is_file():
-        return Path(relative).parts[0], Path(relative).as_posix()
-    path = Path(config).resolve()
+    path = (root / relative if (root / relative).is_file() else Path(config)).resolve()
     if not path.is_file():
         names = [name for group in families(toolbox).values() for name in group]
         raise MTKDError(f'{toolbox} has no config {config}; did you mean: {candidates(relative, names)}')
-    if path.is_relative_to(root):
-        relative = path.relative_to(root).as_posix()
-        return Path(relative).parts[0], relative
-    return path.parent.name, str(path)
+    if not path.is_relative_to(root.resolve()):
+        return path.parent.name, str(path)
+    below = path.relative_to(root.resolve())
+    return below.parts[0], below.as_posix()
 
 
 def size_by_name(config: str) -> tuple[int, int, int, int, str]:
