@@ -1,0 +1,16 @@
+# A narrow ResNet-18 with the head of SegFormer on CamVid, taught by three segmenters that a PPO agent weighs per picture.
+# Paper: https://arxiv.org/abs/2502.18510
+# Command: python tools/train.py configs/camvid/mtkd_rl_tiny_segformer_camvid.py
+# Time: not yet run here
+# Result: not yet run here
+#
+# Train the configs of teachers/ first.
+_base_ = ['students/tiny_segformer_camvid.py', '_base_/teachers.py']
+
+custom_hooks = [
+    dict(
+        type='mtkd_rl.MTKDHook',
+        teachers={{_base_.teachers}},
+        strategy=dict(type='PPOWeighting'),
+    )
+]

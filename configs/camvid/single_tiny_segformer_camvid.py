@@ -1,0 +1,16 @@
+# A narrow ResNet-18 with the head of SegFormer on CamVid, taught by the best teacher alone.
+# Paper: https://arxiv.org/abs/1503.02531 (knowledge distillation)
+# Command: python tools/train.py configs/camvid/single_tiny_segformer_camvid.py
+# Time: not yet run here
+# Result: not yet run here
+#
+# Train the configs of teachers/ first.
+_base_ = ['students/tiny_segformer_camvid.py', '_base_/teachers.py']
+
+custom_hooks = [
+    dict(
+        type='mtkd_rl.MTKDHook',
+        teachers=dict(segformer={{_base_.teachers.segformer}}),
+        strategy=dict(type='AverageWeighting'),
+    )
+]
