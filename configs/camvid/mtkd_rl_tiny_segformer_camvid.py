@@ -1,4 +1,4 @@
-# A narrow ResNet-18 with the head of SegFormer on CamVid, taught by three segmenters that a PPO agent weighs per picture.
+# A narrow ResNet-18 with SegFormer's head on CamVid, taught by three segmenters that a PPO agent weighs per picture.
 # Paper: https://arxiv.org/abs/2502.18510
 # Command: python tools/train.py configs/camvid/mtkd_rl_tiny_segformer_camvid.py
 # Time: not yet run here
