@@ -1,8 +1,9 @@
 """mmcv's operators without its compiled extension, so that ``mmcv.ops`` and ``mmdet.models`` import and work.
 
-Importing this is all there is to do, before the first import of ``mmcv.ops`` or of a toolbox's models; ``mtkd_rl``
-itself does it. From then on ``mmcv._ext`` is found where mmcv was not compiled: ``mtkd_rl/compat/extension.py``, over
-torchvision's operators and plain torch. A compiled extension goes first, and nothing else of mtkd_rl is imported.
+Importing this is all there is to do; ``mtkd_rl`` itself does it. It has to come before the first import of a toolbox's
+models, which ask for the operators then and go without for good where there are none. Where mmcv was not compiled,
+``mmcv._ext`` is then ``mtkd_rl/compat/extension.py``, over torchvision's operators and plain torch. A compiled
+extension goes first, and nothing else of mtkd_rl is imported.
 """
 
 import sys

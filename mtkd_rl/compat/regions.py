@@ -189,14 +189,16 @@ def deform_roi_pool_backward(
 
 def _moved_bins(rois: Tensor, offset: Tensor, rows: int, columns: int, scale: float, gamma: float) -> Tensor:
     """Every bin as a region of the map, (K * rows * columns, 5)."""
-    corner, end = wide(rois)[:, None, None, 1:3] * scale, wide(rois)[:, None, None, 3:] * scale
-    step = (end - corner) / corner.new_tensor([columns, rows])
+    corner = wide(rois)[:, None, None, 1:3] * scale
+    size = wide(rois)[:, None, None, 3:] * scale - corner
+    step = size / corner.new_tensor([columns, rows])
     y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing='ij')
     start = corner + step * torch.stack([x, y], -1).to(corner)
     if offset.numel():
-        start = start + gamma * (end - corner) * offset.permute(0, 2, 3, 1)
+        start = start + gamma * size * offset.permute(0, 2, 3, 1)
     batch = wide(rois)[:, None, None, :1].expand(-1, rows, columns, -1)
-    return torch.cat([batch, start, start + step], -1).flatten(0, 2)
+    end = start + step * (1 - 1e-5)  # where a bin is whole pixels high, rounding must not add a row of samples
+    return torch.cat([batch, start, end], -1).flatten(0, 2)
 
 
 def _slopes(image: Tensor, bins: Tensor, gradient: Tensor, sampling_ratio: int) -> Tensor:
