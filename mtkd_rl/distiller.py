@@ -1,9 +1,10 @@
 """One student, its pool, adapters and losses: tensors in, losses and feedback out. Knows nothing of the Runner."""
 
 import logging
+import math
 import zlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from mmengine.logging import print_log
@@ -18,8 +19,9 @@ from mtkd_rl.rl.credit import CreditAssigner
 from mtkd_rl.rng import isolated
 from mtkd_rl.taps import Taps, deepest_feature
 from mtkd_rl.tasks import Task
+from mtkd_rl.tasks.base import names_the_teacher
 from mtkd_rl.teachers import InputContract, Teacher, convert
-from mtkd_rl.types import Credit, Decision, Feedback, Knowledge, Outputs, State
+from mtkd_rl.types import Batch, Compared, Credit, Decision, Feedback, Knowledge, Outputs, State
 from mtkd_rl.weighting.base import Setting, Strategy, leave_out
 
 KINDS = ('logit', 'feature')
@@ -66,6 +68,7 @@ class Distiller:
         logit_weight: Factor of all logit losses (the paper's alpha); ``None`` for the guard's balance.
         feature_weight: Factor of all feature losses (the paper's beta); ``None`` likewise.
         student_layer: Name of the student's tapped layer; ``None`` finds it.
+        classes: Names of the student's classes, in the order of its logits; ``None`` where they are not known.
         seed: Of adapters and agent.
         guard: What keeps the student from harm; ``None`` for nothing: a weight that is ``None`` is then 1.
     """
@@ -84,6 +87,7 @@ class Distiller:
         feature_weight: float | None,
         student_layer: str | None,
         seed: int,
+        classes: Sequence[str] | None = None,
         guard: Guard | None = None,
     ) -> None:
         self.student = student
@@ -96,12 +100,15 @@ class Distiller:
         self.weights = dict(zip(KINDS, (logit_weight, feature_weight)))
         self.guard = guard
         self.seed = seed
-        self.kinds = tuple(kind for kind, loss in zip(KINDS, (logit_loss, feature_loss)) if loss is not None)
+        self.device = next(student.parameters()).device
+        self.incomparable = dict(zip((each.name for each in teachers), task.meet(student, teachers, classes)))
+        """Teacher to why its logits do not correspond to the student's; ``None`` where they do."""
+        self._comparable = torch.tensor([reason is None for reason in self.incomparable.values()], device=self.device)
+        self.kinds = self._kinds()
         # Made of the first batch, which shows the shapes; a ModuleList only so that it saves, moves and lists as one.
         self.adapters: nn.ModuleList | None = None
         self._saved_adapters: dict[str, Any] | None = None
         self.credit = CreditAssigner()
-        self.device = next(student.parameters()).device
         self._shapes: dict[str, Outputs] = {}
         self.student_taps = task.listen(student, student_layer, 'student')
         self.teacher_taps: list[Taps | None] = [self._listen(teacher) for teacher in teachers]
@@ -110,39 +117,63 @@ class Distiller:
         if guard is not None:
             guard.prepare(names, self.kinds, [kind for kind in self.kinds if self.weights[kind] is None], self.device)
 
-    def lesson(self, inputs: Tensor, data_samples: Sequence[Any], factor: float) -> Lesson:
+    def _kinds(self) -> tuple[str, ...]:
+        """The kinds of knowledge that can be taught.
+
+        Raises:
+            MTKDError: Logits are all there is to compare, and they correspond for no teacher.
+        """
+        wanted = [kind for kind, loss in zip(KINDS, (self.logit_loss, self.feature_loss)) if loss is not None]
+        reasons = {name: reason for name, reason in self.incomparable.items() if reason is not None}
+        if 'logit' not in wanted or not reasons:
+            return tuple(wanted)
+        told = '; '.join(f'{name}: {reason}' for name, reason in reasons.items())
+        if len(reasons) == len(self.incomparable):
+            if wanted == ['logit']:
+                raise MTKDError(f'no logits correspond ({told}), and feature_loss is None; set a feature_loss')
+            wanted.remove('logit')
+        print_log(f'mtkd_rl: logits are not compared with {told}', logger='current')
+        return tuple(wanted)
+
+    def lesson(self, inputs: Tensor, data_samples: Sequence[Any], losses: dict[str, Any], factor: float) -> Lesson:
         """Everything between the student's forward pass and the Runner's backward pass.
 
         Args:
             inputs: What the student was given, ``(B, C, H, W)``, normalised and augmented.
             data_samples: Its labels.
+            losses: What its forward pass returned.
             factor: Of the distillation in the total, from the schedule; above 0.
 
         Returns:
             The lesson.
         """
-        observed = self.observe(inputs, data_samples, self.strategy.wants_credit)
+        observed = self.observe(inputs, data_samples, losses, self.strategy.wants_credit)
         with torch.autocast(self.device.type, enabled=False):
             decision = self.strategy.decide(observed.state)
             check_decision(decision, observed.state.divergence.shape, type(self.strategy).__name__)
             return self.teach(observed, decision, factor)
 
-    def observe(self, inputs: Tensor, data_samples: Sequence[Any], wants_credit: bool) -> Observed:
+    def observe(
+        self, inputs: Tensor, data_samples: Sequence[Any], losses: dict[str, Any], wants_credit: bool
+    ) -> Observed:
         """Asks the teachers, and compares them with what the taps recorded of the student.
 
         Teachers run in the student's precision, mixed or not; all that is made of their answers is float32.
         """
         records = self.student_taps.take()
-        target = self.task.target(data_samples, records)
-        teachers, present = self.admit(self.ask_teachers(inputs, target))
+        batch = self.task.read(inputs, data_samples, records)
+        teachers, present = self.admit(self.ask_teachers(batch))
+        student, points = self.task.outputs(self.student, records, batch, losses)
         with torch.autocast(self.device.type, enabled=False):
-            student = self.task.outputs(records, target, 'student')
+            compared = self.task.compare(student, teachers, present, batch)
             pairs = self._pairs(student, teachers)
-            columns = self._losses(student, teachers, pairs, target)
+            columns = self._losses(compared, pairs, len(inputs))
             knowledge = Knowledge(*(torch.stack(columns[kind], 1) if kind in columns else None for kind in KINDS))
             guarded = self.guard is not None
-            credit = self.credit(student, target, columns, effects=wants_credit) if wants_credit or guarded else {}
-            return Observed(_state(student, teachers, pairs, present, target), knowledge, credit)
+            wanted = wants_credit or guarded
+            credit = self.credit(student, points, batch.target, columns, effects=wants_credit) if wanted else {}
+            state = _state(student, teachers, pairs, compared, present, self._comparable, batch)
+            return Observed(state, knowledge, credit)
 
     def admit(self, answers: tuple[Outputs, ...]) -> tuple[tuple[Outputs, ...], Tensor]:
         """The teachers' outputs with zeros for those whom the guard leaves out, and who is present, bool ``(M,)``."""
@@ -155,7 +186,7 @@ class Distiller:
         state, knowledge, credit = observed
         scales: dict[str, Tensor] = {}
         if self.guard is None:
-            decision = leave_out(decision, state.present)
+            decision = leave_out(decision, state.teaching('logit'), state.teaching('feature'))
         else:
             decision, knowledge, scales = self.guard.rule(state, decision, knowledge, credit)
         losses = {}
@@ -167,19 +198,19 @@ class Distiller:
         return Lesson(losses, Feedback(state, decision, _detached(knowledge), credit))
 
     @torch.no_grad()
-    def ask_teachers(self, inputs: Tensor, target: Tensor) -> tuple[Outputs, ...]:
+    def ask_teachers(self, batch: Batch) -> tuple[Outputs, ...]:
         """Every teacher's outputs; zeros of one that is dropped, which does not run any more."""
         gone: frozenset[str] = frozenset() if self.guard is None else self.guard.gone
         converted: dict[InputContract, Tensor] = {}
         answers = []
         for i, teacher in enumerate(self.teachers):
             if teacher.name in gone and teacher.name in self._shapes:
-                answers.append(Outputs(*(x.new_zeros(len(inputs), *x.shape[1:]) for x in self._shapes[teacher.name])))
+                answers.append(self._shapes[teacher.name].map(lambda x: x.new_zeros(len(batch.inputs), *x.shape[1:])))
                 continue
             if teacher.contract not in converted:
-                converted[teacher.contract] = convert(inputs, self.source, teacher.contract)
-            outputs = self._ask_one(i, teacher, converted[teacher.contract], target)
-            self._shapes[teacher.name] = Outputs(*(x.new_empty(0, *x.shape[1:]) for x in outputs))
+                converted[teacher.contract] = convert(batch.inputs, self.source, teacher.contract)
+            outputs = self._ask_one(i, teacher, converted[teacher.contract], batch)
+            self._shapes[teacher.name] = outputs.map(lambda x: x.new_empty(0, *x.shape[1:]))
             answers.append(outputs)
         return tuple(answers)
 
@@ -210,7 +241,7 @@ class Distiller:
     def build_adapters(self, student: Outputs, teachers: Sequence[Outputs]) -> nn.ModuleList:
         """An adapter a teacher on whatever the feature loss compares; none without a feature loss."""
         side = None if self.feature_loss is None else self.feature_loss.on
-        if side is not None and not getattr(student, side).requires_grad:
+        if side is not None and not any(level.requires_grad for level in levels(student, side)):
             print_log(
                 f"mtkd_rl: the student's {side} has no gradient, so the feature loss teaches it nothing: its layers "
                 'are frozen, or it lies inside activation checkpointing; name another student_layer, or set '
@@ -222,9 +253,11 @@ class Distiller:
         for teacher, outputs in zip(self.teachers, teachers):
             if side is None:
                 break
-            # by name, so that the other teachers of a pool do not change where this one's adapter starts
+            ours, theirs = levels(student, side), levels(outputs, side)
+            # by name, so that the other teachers of a pool do not change where this one's adapters start
             with isolated(self.seed + zlib.crc32(teacher.name.encode())):
-                adapters.append(build_adapter(getattr(student, side).detach(), getattr(outputs, side)))
+                of_levels = [build_adapter(ours[i].detach(), theirs[j]) for i, j in match_levels(ours, theirs)]
+            adapters.append(nn.ModuleList(of_levels))
         built = nn.ModuleList(adapters).to(self.device)
         if self._saved_adapters is not None:
             try:
@@ -242,54 +275,101 @@ class Distiller:
         needs_search = teacher.layer is None and not hasattr(teacher.model, 'backbone')
         return None if needs_search else self.task.listen(teacher.model, teacher.layer, f'teacher {teacher.name}')
 
-    def _ask_one(self, i: int, teacher: Teacher, inputs: Tensor, target: Tensor) -> Outputs:
-        owner = f'teacher {teacher.name}'
+    def _ask_one(self, i: int, teacher: Teacher, inputs: Tensor, batch: Batch) -> Outputs:
         taps = self.teacher_taps[i]
         if taps is None:
-            layer = deepest_feature(teacher.model, lambda: self._run(teacher, inputs))
+            owner = f'teacher {teacher.name}'
+            with names_the_teacher(owner, inputs):
+                layer = deepest_feature(teacher.model, lambda: self.task.run(teacher.model, inputs))
             taps = self.teacher_taps[i] = self.task.listen(teacher.model, layer, owner)
-        taps.start()
-        self._run(teacher, inputs)
-        return self.task.outputs(taps.take(), target, owner)
+        return self.task.ask(teacher, taps, inputs, batch)
 
-    def _run(self, teacher: Teacher, inputs: Tensor) -> None:
-        try:
-            self.task.ask(teacher.model, inputs)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:
-            reason = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
-            raise MTKDError(
-                f'teacher {teacher.name}: it cannot take the pictures {tuple(inputs.shape)} ({reason}); '
-                'if it wants them of one size, set input_size in its entry'
-            ) from error
-
-    def _pairs(self, student: Outputs, teachers: Sequence[Outputs]) -> list[tuple[Tensor, Tensor]]:
-        """What the feature loss compares, a pair of equal shape a teacher; empty without a feature loss."""
+    def _pairs(self, student: Outputs, teachers: Sequence[Outputs]) -> list[list[tuple[Tensor, Tensor]]]:
+        """What the feature loss compares: of each teacher a pair of equal shape a level; empty without such a loss."""
         if self.adapters is None:
             self.adapters = self.build_adapters(student, teachers)
         if self.feature_loss is None:
             return []
-        side = self.feature_loss.on
-        return [
-            adapter(getattr(student, side), getattr(outputs, side)) for adapter, outputs in zip(self.adapters, teachers)
-        ]
+        pairs = []
+        for adapters, outputs in zip(self.adapters, teachers):
+            ours, theirs = levels(student, self.feature_loss.on), levels(outputs, self.feature_loss.on)
+            matched = match_levels(ours, theirs)
+            pairs.append([adapter(ours[i], theirs[j]) for adapter, (i, j) in zip(cast(Any, adapters), matched)])
+        return pairs
 
     def _losses(
-        self, student: Outputs, teachers: Sequence[Outputs], pairs: list[tuple[Tensor, Tensor]], target: Tensor
+        self, compared: Sequence[Compared | None], pairs: list[list[tuple[Tensor, Tensor]]], rows: int
     ) -> dict[str, list[Tensor]]:
         """Each teacher's unreduced losses ``(B,)``, of each kind that is switched on."""
         columns = {}
-        if self.logit_loss is not None:
+        if 'logit' in self.kinds:
+            assert self.logit_loss is not None
             columns['logit'] = [
-                self.logit_loss(student.logits, outputs.logits, target, teacher.temperature)
-                for teacher, outputs in zip(self.teachers, teachers)
+                logit_losses(self.logit_loss, each, teacher.temperature, rows, self.device)
+                for teacher, each in zip(self.teachers, compared)
             ]
-            check_losses(columns['logit'], len(target), self.logit_loss)
+            check_losses(columns['logit'], rows, self.logit_loss)
         if self.feature_loss is not None:
-            columns['feature'] = [self.feature_loss(*pair) for pair in pairs]
-            check_losses(columns['feature'], len(target), self.feature_loss)
+            columns['feature'] = []
+            for of_levels in pairs:
+                losses = [self.feature_loss(*pair) for pair in of_levels]
+                check_losses(losses, rows, self.feature_loss)
+                columns['feature'].append(torch.stack(losses).mean(dim=0))
         return columns
+
+
+def levels(outputs: Outputs, side: str) -> tuple[Tensor, ...]:
+    """What a feature loss compares of a model: its embedding, or the levels of its feature."""
+    return outputs.feature if side == 'feature' else (outputs.embedding,)
+
+
+def match_levels(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> list[tuple[int, int]]:
+    """The levels of two features that are compared: those that are each other's nearest in size.
+
+    Args:
+        student: Maps ``(B, D, H, W)``, tokens or vectors, fine to coarse.
+        teacher: Likewise, perhaps with other levels.
+
+    Returns:
+        Pairs of indices; levels of equal size are told apart by their number from the last one.
+
+    Example:
+        >>> maps = [torch.zeros(1, 1, n, n) for n in (64, 32, 16, 8)]
+        >>> match_levels(maps[1:], maps[:3])
+        [(0, 1), (1, 2)]
+    """
+
+    def distance(i: int, j: int) -> tuple[float, int]:
+        sizes = math.prod(student[i].shape[2:]), math.prod(teacher[j].shape[2:])
+        return abs(math.log(sizes[0] / sizes[1])), abs((len(student) - i) - (len(teacher) - j))
+
+    nearest = [min(range(len(teacher)), key=lambda j: distance(i, j)) for i in range(len(student))]
+    back = [min(range(len(student)), key=lambda i: distance(i, j)) for j in range(len(teacher))]
+    return [(i, j) for i, j in enumerate(nearest) if back[j] == i]
+
+
+def logit_losses(
+    loss: LogitLoss, compared: Compared | None, temperature: float, rows: int, device: torch.device
+) -> Tensor:
+    """A logit loss of every sample, ``(B,)``: of its places, weighed; 0 where no logits correspond.
+
+    Raises:
+        MTKDError: The loss needs labels, and the rows have none.
+    """
+    if compared is None:
+        return torch.zeros(rows, device=device)
+    student, teacher, target = compared.student, compared.teacher, compared.target
+    if target is None:
+        if getattr(loss, 'wants_target', False):
+            raise MTKDError(
+                f'logit_loss: {type(loss).__name__} needs a label for every row of logits; a detector has none: use KD'
+            )
+        target = torch.zeros_like(student)
+    if compared.weight is None:
+        return loss(student, teacher, target, temperature)
+    losses = loss(student.flatten(0, 1), teacher.flatten(0, 1), target.flatten(0, 1), temperature)
+    check_losses([losses], compared.weight.numel(), loss)
+    return compared.by_sample(losses)
 
 
 def check_decision(decision: Any, shape: torch.Size, strategy: str) -> None:
@@ -325,20 +405,41 @@ def check_losses(columns: list[Tensor], rows: int, loss: object) -> None:
 def _state(
     student: Outputs,
     teachers: tuple[Outputs, ...],
-    pairs: list[tuple[Tensor, Tensor]],
+    pairs: list[list[tuple[Tensor, Tensor]]],
+    compared: tuple[Compared | None, ...],
     present: Tensor,
-    target: Tensor,
+    comparable: Tensor,
+    batch: Batch,
 ) -> State:
     """Similarity is taken between the adapted features where there are adapters, else between the batch's relations."""
-    student = Outputs(*(x.detach() for x in student))
+    student = student.map(torch.Tensor.detach)
+    compared = tuple(None if each is None else each._replace(student=each.student.detach()) for each in compared)
     if pairs:
         similarity = [
-            torch.cosine_similarity(pool(ours).float(), pool(theirs).float(), dim=1) for ours, theirs in pairs
+            torch.stack(
+                [torch.cosine_similarity(pool(ours).float(), pool(theirs).float(), dim=1) for ours, theirs in of]
+            ).mean(dim=0)
+            for of in pairs
         ]
     else:
         similarity = [relational_similarity(student.embedding, outputs.embedding) for outputs in teachers]
-    divergence = [kl_divergence(student.logits, outputs.logits) for outputs in teachers]
-    return State(student, teachers, torch.stack(similarity, dim=1), torch.stack(divergence, dim=1), present, target)
+    divergence = [
+        torch.zeros_like(student.task_loss)
+        if each is None
+        else each.by_sample(kl_divergence(each.student, each.teacher).flatten())
+        for each in compared
+    ]
+    return State(
+        student,
+        teachers,
+        torch.stack(similarity, dim=1),
+        torch.stack(divergence, dim=1),
+        present,
+        batch.target,
+        compared,
+        comparable,
+        batch.group,
+    )
 
 
 def _detached(knowledge: Knowledge) -> Knowledge:

@@ -5,6 +5,7 @@ Everything is decided on the device from sums over all processes, so no step wai
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -119,7 +120,9 @@ class Guard:
         Returns:
             The outputs, zeros in place of those that are left out, and who is not, bool ``(M,)``.
         """
-        finite = torch.stack([torch.stack([torch.isfinite(x).all() for x in outputs]).all() for outputs in answers])
+        finite = torch.stack(
+            [torch.stack([torch.isfinite(x).all() for x in outputs.tensors()]).all() for outputs in answers]
+        )
         if get_world_size() > 1:
             everywhere = finite.long()
             all_reduce(everywhere, op='min')
@@ -127,10 +130,7 @@ class Guard:
         self._broken = torch.where(finite & ~self._dropped, 0, self._broken + 1).clamp(max=self.drop_after)
         self._dropped |= self._broken >= self.drop_after
         present = finite & ~self._dropped
-        admitted = (
-            Outputs(*(torch.where(here, x, torch.zeros((), dtype=x.dtype, device=x.device)) for x in outputs))
-            for here, outputs in zip(present.unbind(), answers)
-        )
+        admitted = (outputs.map(partial(_where, here)) for here, outputs in zip(present.unbind(), answers))
         return tuple(admitted), present
 
     def rule(
@@ -152,7 +152,7 @@ class Guard:
         """
         finite = torch.stack([x.isfinite().reshape(len(x), -1).all(dim=1) for x in decision]).all(dim=0)
         decision = Decision(*(torch.where(finite.view(-1, *[1] * (x.dim() - 1)), x, 0.0) for x in decision))
-        decision = leave_out(decision, state.present)
+        decision = leave_out(decision, state.teaching('logit'), state.teaching('feature'))
         knowledge = Knowledge(*(None if x is None else torch.where(x.isfinite(), x, 0.0) for x in knowledge))
         decision, factors = self._judge(state, decision, knowledge, credit, (~finite).sum().float())
         return decision, knowledge, factors
@@ -167,7 +167,7 @@ class Guard:
         undecided: Tensor,
     ) -> tuple[Decision, dict[str, Tensor]]:
         """Turns teachers down, and weighs the kinds of knowledge against the task."""
-        need = (torch.softmax(state.student.logits, dim=1) - state.target).norm(dim=1)
+        need = need_of(state)
         weights = [getattr(decision, kind) for kind in self.kinds]
         pulls = [pull(w, need, credit[kind].alignment) for w, kind in zip(weights, self.kinds)]
         losses = [
@@ -181,7 +181,7 @@ class Guard:
         self._balance(said[2], said[3 : 3 + n])
         self._watch(said[1], *said[3 + n :].view(n, 2, -1).unbind(dim=1))
         for k, kind in enumerate(self.kinds):
-            kept = leave_out(decision, ~self._down[k])
+            kept = leave_out(decision, ~self._down[k], ~self._down[k])
             decision = decision._replace(**{kind: getattr(kept, kind)})
         return decision, dict(zip(self.kinds, self._factors().unbind()))
 
@@ -326,18 +326,36 @@ def build_guard(options: Any) -> Guard:
     return Guard(**options)
 
 
+def need_of(state: State) -> Tensor:
+    """How much a student has yet to learn of each sample.
+
+    Of one label a picture, the length of the task's gradient on its logits, in [0, sqrt(2)]; else ``1 - exp(-loss)``,
+    in [0, 1), which is the probability that a classifier withholds from a hard label.
+
+    Returns:
+        ``(B,)``.
+    """
+    if state.target is None:
+        return 1 - torch.exp(-state.student.task_loss)
+    return (torch.softmax(state.student.logits, dim=1) - state.target).norm(dim=1)
+
+
+def _where(here: Tensor, x: Tensor) -> Tensor:
+    return torch.where(here, x, torch.zeros((), dtype=x.dtype, device=x.device))
+
+
 def pull(weights: Tensor, need: Tensor, alignment: Tensor) -> tuple[Tensor, Tensor]:
     """How each teacher, as it is weighed, pulls on what the student has yet to learn.
 
     The pull of teacher m is ``sum_i w_im n_i cos_im / sum_i w_im n_i``, in [-1, 1], where the need ``n_i`` of a sample
-    is the length of the task's gradient on its logits, and the cosine is that of the task's and the teacher's
+    is given by ``need_of``, and the cosine is that of the task's and the teacher's
     gradients. Samples that the student knows have no need: there every teacher that is softer than the label pulls away
     from it, which is what distillation is for and no reason to turn it down. Weighed by the decision, a teacher that is
     followed only where it is right pulls well.
 
     Args:
         weights: ``(B, M)``.
-        need: ``(B,)`` in [0, sqrt(2)].
+        need: ``(B,)``, not negative.
         alignment: ``(B, M)`` in [-1, 1].
 
     Returns:

@@ -54,7 +54,7 @@ class MTKDHook(Hook):
         logit_loss: Config of a logit loss, or ``None`` to leave logits alone.
         logit_weight: Factor of the logit losses; ``None`` for one that balances them with the task's loss, which the
             guard finds (1 without a guard).
-        temperature: Of the logit losses; a teacher's entry may have its own.
+        temperature: Of the logit losses, ``None`` for the task's; a teacher's entry may have its own.
         feature_loss: Config of a feature loss, or ``None``.
         feature_weight: Factor of the feature losses; ``None`` likewise.
         student_layer: Name of the student's layer whose output is the feature; found when not given.
@@ -83,7 +83,7 @@ class MTKDHook(Hook):
         teachers: dict[str, Any] | Sequence[dict[str, Any]] = (),
         logit_loss: dict[str, Any] | None = {'type': 'KD'},  # noqa: B006  # never changed
         logit_weight: float | None = None,
-        temperature: float = 4.0,
+        temperature: float | None = None,
         feature_loss: dict[str, Any] | None = {'type': 'MSE'},  # noqa: B006
         feature_weight: float | None = None,
         student_layer: str | None = None,
@@ -107,7 +107,7 @@ class MTKDHook(Hook):
                 check_number('MTKDHook', name, value)
         if end is not None and not (isinstance(end, int | float) and end > begin):
             raise MTKDError(f'MTKDHook: end is {end!r} and begin {begin!r}; give a number after begin, or None')
-        if not (isinstance(temperature, int | float) and temperature > 0):
+        if temperature is not None and not (isinstance(temperature, int | float) and temperature > 0):
             raise MTKDError(f'MTKDHook: temperature is {temperature!r}; give a number above 0')
         self.teachers = teachers
         self.temperature = temperature
@@ -149,7 +149,8 @@ class MTKDHook(Hook):
             )
         check_runner(runner)
         student = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        self.distiller = self.assemble(student, runner.cfg, _common_seed(runner))
+        classes = getattr(runner.train_dataloader.dataset, 'metainfo', {}).get('classes')
+        self.distiller = self.assemble(student, runner.cfg, _common_seed(runner), classes)
         self.pool = pool = self.distiller.teachers
         self.adapter_optimizer = AdapterOptimizer(self.adapter_lr)
         self.monitor = Monitor([teacher.name for teacher in pool], self.distiller.kinds)
@@ -172,13 +173,14 @@ class MTKDHook(Hook):
         for teacher in pool:
             runner.logger.info(f'mtkd_rl: teacher {teacher.name}: {teacher.description}, {teacher.contract}')
 
-    def assemble(self, student: nn.Module, cfg: Config, seed: int) -> Distiller:
+    def assemble(self, student: nn.Module, cfg: Config, seed: int, classes: Sequence[str] | None = None) -> Distiller:
         """Builds the pool and the distiller, which listens to the student from here on.
 
         Args:
             student: The bare student, not its wrapper, on the device where it trains.
             cfg: The config that it trains by, for how its pictures are loaded.
             seed: Of adapters and agent.
+            classes: Names of the student's classes, in the order of its logits; ``None`` where they are not known.
 
         Raises:
             MTKDError: Whatever the hook's options name is not there or does not fit the student.
@@ -186,7 +188,8 @@ class MTKDHook(Hook):
         task = find_task(student)
         loaded = loaded_order(cfg)
         source = contract_of(cast(nn.Module, student.data_preprocessor), loaded)
-        pool = build_pool(self.teachers, temperature=self.temperature, source=source, loaded=loaded)
+        temperature = task.temperature if self.temperature is None else self.temperature
+        pool = build_pool(self.teachers, temperature=temperature, source=source, loaded=loaded)
         device = next(student.parameters()).device
         for teacher in pool:
             teacher.to(device)
@@ -203,6 +206,7 @@ class MTKDHook(Hook):
             student_layer=self.student_layer,
             guard=self.guard,
             seed=seed,
+            classes=classes,
         )
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
@@ -217,8 +221,7 @@ class MTKDHook(Hook):
         if lesson is not None:
             self.adapter_optimizer.step(runner.optim_wrapper)
             told = self.strategy.learn(lesson.feedback)
-            state = lesson.feedback.state
-            self.monitor.watch(lesson.feedback, told, self.distiller.task.group(state.target), state.target.shape[1])
+            self.monitor.watch(lesson.feedback, told, self.distiller.task.groups)
         # when LoggerHook logs, so that a row has its own weights
         if self.every_n_inner_iters(batch_idx, self.interval) or self.end_of_epoch(runner.train_dataloader, batch_idx):
             self._show(runner, runner.iter + 1)
@@ -291,8 +294,8 @@ class MTKDHook(Hook):
             return {'buffers': buffers, 'student': [], 'adapters': []}
         return {'buffers': buffers, 'student': gradients_of(student), 'adapters': gradients_of(adapters)}
 
-    def _teach(self, inputs: Tensor, data_samples: Sequence[Any]) -> dict[str, Tensor]:
-        self._lesson = lesson = self.distiller.lesson(inputs, data_samples, self._factor)
+    def _teach(self, inputs: Tensor, data_samples: Sequence[Any], losses: dict[str, Any]) -> dict[str, Tensor]:
+        self._lesson = lesson = self.distiller.lesson(inputs, data_samples, losses, self._factor)
         assert self.distiller.adapters is not None
         self.adapter_optimizer.attach(self.distiller.adapters)
         return lesson.losses
@@ -380,13 +383,13 @@ def _before_forward(hook: MTKDHook, student: nn.Module) -> Callable[..., None]:
 
 
 def _after_forward(
-    hook: MTKDHook, student: nn.Module, teach: Callable[[Tensor, Sequence[Any]], dict[str, Tensor]]
+    hook: MTKDHook, student: nn.Module, teach: Callable[[Tensor, Sequence[Any], dict[str, Any]], dict[str, Tensor]]
 ) -> Callable[..., Any]:
     """Adds the distillation losses to the student's own; a closure for the same reason."""
 
     def add(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], losses: Any) -> Any:
         if module is student and hook._factor > 0 and kwargs.get('mode') == 'loss':
-            return {**losses, **teach(kwargs['inputs'], kwargs['data_samples'])}
+            return {**losses, **teach(kwargs['inputs'], kwargs['data_samples'], losses)}
         return losses
 
     return add

@@ -33,14 +33,13 @@ class Monitor:
         self._shown: dict[str, int] = {}
 
     @torch.no_grad()
-    def watch(self, feedback: Feedback, told: Mapping[str, Tensor | float], groups: Tensor, n_groups: int) -> None:
+    def watch(self, feedback: Feedback, told: Mapping[str, Tensor | float], n_groups: int) -> None:
         """Takes one iteration in.
 
         Args:
             feedback: What came of the decision.
             told: What the strategy said of its learning.
-            groups: The group (class) of each sample, int64 ``(B,)``.
-            n_groups: How many groups there are.
+            n_groups: How many groups (classes) of samples there are.
         """
         absent = (~feedback.state.present).long()
         self._absent = absent if self._absent is None else self._absent + absent
@@ -53,7 +52,7 @@ class Monitor:
             self.leads = torch.zeros(n_groups, len(self.teachers), device=absent.device)
         most = (weights == weights.amax(dim=1, keepdim=True)) & (weights > 0)
         leading = most / most.sum(dim=1, keepdim=True).clamp(min=1)  # equals share it, and nobody leads by nothing
-        self.leads = LATELY * self.leads.index_add(0, groups, leading)
+        self.leads = LATELY * self.leads.index_add(0, feedback.state.group, leading)
 
     def read(self) -> tuple[dict[str, float], dict[str, int]]:
         """Means since the last call, and how often each teacher was left out since then; the one place that waits.

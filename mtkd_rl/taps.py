@@ -15,10 +15,13 @@ from mtkd_rl.errors import MTKDError, candidates
 
 
 class Tap(NamedTuple):
-    """Where to listen: the name of a module as ``named_modules`` has it ('' is the model), and which side of it."""
+    """Where to listen: the name of a module as ``named_modules`` has it ('' is the model), and which side of it.
+
+    ``input`` is the first of what it is given, ``inputs`` is all of it.
+    """
 
     layer: str
-    side: Literal['input', 'output'] = 'output'
+    side: Literal['input', 'inputs', 'output'] = 'output'
 
 
 class Taps:
@@ -56,7 +59,7 @@ class Taps:
     def _recorder(self, role: str, side: str, listened: nn.Module) -> Callable[..., None]:
         def record(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
             if self._listening and module is listened:
-                self._records[role] = output if side == 'output' else args[0]
+                self._records[role] = {'output': output, 'inputs': args}.get(side, args[0] if args else None)
 
         return record
 

@@ -1,28 +1,97 @@
 """What is handed from stage to stage of one training iteration.
 
-B is the batch size, M the number of teachers, C the number of classes, D the width of an embedding.
+B is the batch size, M the number of teachers, C the number of classes, D the width of an embedding. P is the number of
+places in a picture at which a model gives class scores: pixels of a segmenter, anchors or RoIs of a detector.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """What the student was given, and what is right.
+
+    Attributes:
+        inputs: Pictures as the student sees them, ``(B, C, H, W)``, normalised and augmented.
+        samples: Their annotations, as the student's ``loss`` gets them.
+        target: Soft labels, float32 ``(B, C)``; ``None`` where a picture has no one label.
+        group: The group (class) of each sample, int64 ``(B,)``, for the statistics on which teacher leads where.
+        rois: Regions on which student and teachers are compared, float ``(R, 5)`` with the number of the picture
+            first; ``None`` but for detectors in two stages.
+    """
+
+    inputs: Tensor
+    samples: Sequence[Any]
+    target: Tensor | None
+    group: Tensor
+    rois: Tensor | None = None
 
 
 class Outputs(NamedTuple):
     """What a model, student or teacher, said about one batch.
 
     Attributes:
-        logits: Float32 class scores before softmax, ``(B, C)``.
-        embedding: Float32 pooled feature that the classifier layer reads, ``(B, D)``.
-        feature: The tapped feature: ``(B, D, H, W)``, ``(B, N, D)`` tokens or ``(B, D)``, in the dtype of the model.
+        logits: Float32 class scores before softmax or sigmoid: ``(B, C)`` of a classifier, else with places, as the
+            task arranges them; ``(B, 0)`` of a model whose scores nothing corresponds to.
+        embedding: Float32 pooled feature, of a classifier the one that its last layer reads, ``(B, D)``.
+        feature: The tapped feature, one entry a level: ``(B, D, H, W)``, ``(B, N, D)`` tokens or ``(B, D)``, in the
+            dtype of the model.
         task_loss: Float32 loss of every sample on its label, ``(B,)``.
     """
 
     logits: Tensor
     embedding: Tensor
-    feature: Tensor
+    feature: tuple[Tensor, ...]
     task_loss: Tensor
+
+    def tensors(self) -> Iterator[Tensor]:
+        """All its tensors; the first dimension of each is the sample."""
+        yield from (self.logits, self.embedding, *self.feature, self.task_loss)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> 'Outputs':
+        """The same with every tensor changed."""
+        feature = tuple(change(level) for level in self.feature)
+        return Outputs(change(self.logits), change(self.embedding), feature, change(self.task_loss))
+
+
+class Points(NamedTuple):
+    """Where in the student's graph the pull of its task and of a teacher are compared.
+
+    Attributes:
+        loss: The task's loss, scalar with graph.
+        logits: Tensors of the graph that the logits are made of.
+        images: Number of the picture of each row of these, int64; ``None`` where the first dimension is the picture.
+        feature: The tapped feature.
+    """
+
+    loss: Tensor
+    logits: tuple[Tensor, ...]
+    images: Tensor | None
+    feature: tuple[Tensor, ...]
+
+
+class Compared(NamedTuple):
+    """Logits of student and one teacher whose rows correspond.
+
+    Attributes:
+        student: ``(B, C)``, or ``(B, P, C)`` with places.
+        teacher: The same shape.
+        weight: How much each place counts, float32 ``(B, P)``, of sum 1 or 0 over a picture's places; ``None`` without
+            places.
+        target: Soft labels of the shape of the logits; ``None`` where a row has no label.
+    """
+
+    student: Tensor
+    teacher: Tensor
+    weight: Tensor | None
+    target: Tensor | None
+
+    def by_sample(self, rows: Tensor) -> Tensor:
+        """What was computed of all rows, ``(B,)`` or ``(B * P,)``, as one value a sample, ``(B,)``."""
+        return rows if self.weight is None else (rows.view_as(self.weight) * self.weight).sum(dim=1)
 
 
 class Knowledge(NamedTuple):
@@ -39,9 +108,13 @@ class State(NamedTuple):
         student: The student's outputs.
         teachers: The outputs of the M teachers, in the order of the pool.
         similarity: Cosine of student's (adapted) and teacher's embeddings, ``(B, M)`` in [-1, 1].
-        divergence: ``KL(student || teacher)`` of the softmax at temperature 1, ``(B, M)``, at least 0.
+        divergence: ``KL(student || teacher)`` of the softmax at temperature 1, ``(B, M)``, at least 0; 0 where the
+            logits do not correspond.
         present: False where a teacher's output was not finite, or the teacher is dropped, bool ``(M,)``.
-        target: Soft labels, float32 ``(B, C)``.
+        target: Soft labels, float32 ``(B, C)``; ``None`` where a picture has no one label.
+        compared: Each teacher's logits beside the student's; ``None`` where they do not correspond.
+        comparable: Whether they do, bool ``(M,)``; the same in every batch.
+        group: The group of each sample, int64 ``(B,)``.
     """
 
     student: Outputs
@@ -49,7 +122,14 @@ class State(NamedTuple):
     similarity: Tensor
     divergence: Tensor
     present: Tensor
-    target: Tensor
+    target: Tensor | None
+    compared: tuple[Compared | None, ...]
+    comparable: Tensor
+    group: Tensor
+
+    def teaching(self, kind: str) -> Tensor:
+        """Who can teach this batch a kind of knowledge, bool ``(M,)``."""
+        return self.present & self.comparable if kind == 'logit' else self.present
 
     @property
     def teacher_loss(self) -> Tensor:

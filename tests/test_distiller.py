@@ -46,8 +46,8 @@ def batch(size=6, seed=0):
 
 def lesson_of(distiller, inputs, samples, factor=1.0):
     distiller.student_taps.start()
-    distiller.student(inputs=inputs, data_samples=samples, mode='loss')
-    return distiller.lesson(inputs, samples, factor)
+    losses = distiller.student(inputs=inputs, data_samples=samples, mode='loss')
+    return distiller.lesson(inputs, samples, losses, factor)
 
 
 def test_a_lesson_against_the_formulas():
@@ -68,7 +68,7 @@ def test_a_lesson_against_the_formulas():
         )
         kd = kd + weight * 16 * divergence.sum(dim=1).mean()
         size = min(feature.shape[2], theirs.shape[2])
-        ours = adapter.layer(F.adaptive_avg_pool2d(feature, size))
+        ours = adapter[0].layer(F.adaptive_avg_pool2d(feature, size))
         mse = mse + weight * F.mse_loss(ours, F.adaptive_avg_pool2d(theirs, size))
     torch.testing.assert_close(losses['loss_kd_logit'], 0.5 * 0.25 * kd, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(losses['loss_kd_feature'], 3.0 * 0.25 * mse, rtol=1e-4, atol=1e-6)
@@ -122,16 +122,16 @@ def test_a_named_layer_of_the_student_is_what_is_compared():
     model = student(widths=(4, 6, 8))
     distiller = distiller_of(model, logit=None, student_layer='backbone.stages.0')
     lesson_of(distiller, *batch())
-    assert [adapter.layer.in_channels for adapter in distiller.adapters] == [4, 4]
-    assert [adapter.layer.out_channels for adapter in distiller.adapters] == [12, 10]
+    assert [adapter[0].layer.in_channels for adapter in distiller.adapters] == [4, 4]
+    assert [adapter[0].layer.out_channels for adapter in distiller.adapters] == [12, 10]
 
 
 def test_a_named_layer_of_a_teacher_is_what_is_compared():
     teachers = dict(a=runs.teacher((6, 12), layer='backbone.stages.0'), b=runs.counting())
     distiller = distiller_of(student(), teachers=teachers)
     lesson_of(distiller, *batch())
-    assert [type(adapter.layer).__name__ for adapter in distiller.adapters] == ['Conv2d', 'Linear']
-    assert distiller.adapters[0].layer.out_channels == 6
+    assert [type(adapter[0].layer).__name__ for adapter in distiller.adapters] == ['Conv2d', 'Linear']
+    assert distiller.adapters[0][0].layer.out_channels == 6
 
 
 def test_a_teacher_that_expects_the_same_gets_the_same_tensor():
@@ -178,8 +178,8 @@ def test_teaching_by_a_given_decision():
     distiller = distiller_of(student())
     inputs, samples = batch(3)
     distiller.student_taps.start()
-    distiller.student(inputs=inputs, data_samples=samples, mode='loss')
-    observed = distiller.observe(inputs, samples, wants_credit=False)
+    losses = distiller.student(inputs=inputs, data_samples=samples, mode='loss')
+    observed = distiller.observe(inputs, samples, losses, wants_credit=False)
     logit = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
     strength = torch.tensor([2.0, 1.0, 5.0])
     losses = distiller.teach(observed, Decision(logit, logit, strength), 1.0).losses

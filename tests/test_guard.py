@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 from mmengine.runner import Runner
+from toy import state_of
 
 from mtkd_rl import tooling
 from mtkd_rl.datasets.digits import Digits
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.guard import MEMORY, Guard, build_guard, in_short, news, pull
 from mtkd_rl.plot import read_scalars
-from mtkd_rl.types import Credit, Decision, Knowledge, Outputs, State
+from mtkd_rl.types import Credit, Decision, Knowledge, Outputs
 
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'digits'
 CPU = torch.device('cpu')
@@ -30,7 +31,9 @@ CPU = torch.device('cpu')
 
 def outputs(rows: int = 4, value: float = 0.0, classes: int = 3) -> Outputs:
     """Of a model that says the same of every sample."""
-    return Outputs(torch.full((rows, classes), value), torch.ones(rows, 2), torch.ones(rows, 2, 2, 2), torch.ones(rows))
+    return Outputs(
+        torch.full((rows, classes), value), torch.ones(rows, 2), (torch.ones(rows, 2, 2, 2),), torch.ones(rows)
+    )
 
 
 def guard_of(teachers: str = 'ab', kinds: tuple[str, ...] = ('logit', 'feature'), **options: Any) -> Guard:
@@ -47,7 +50,7 @@ def judged(
     student = outputs(classes=2)._replace(task_loss=torch.full((4,), task))
     target = torch.tensor([[1.0, 0.0]]).expand(4, 2)
     present = torch.ones(m, dtype=torch.bool)
-    state = State(student, (outputs(),) * m, torch.zeros(4, m), torch.zeros(4, m), present, target)
+    state = state_of(student, (outputs(),) * m, torch.zeros(4, m), torch.zeros(4, m), present, target)
     given = torch.tensor(weights or [1 / m] * m).expand(4, m)
     decision = Decision(given, given, torch.ones(4))
     losses = torch.full((4, m), loss)
@@ -63,11 +66,12 @@ def judged(
 @pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
 def test_one_value_that_is_not_finite_leaves_the_teacher_out(field, value):
     broken = outputs()
-    getattr(broken, field).view(-1)[1] = value
+    wrong = getattr(broken, field)
+    (wrong[0] if field == 'feature' else wrong).view(-1)[1] = value
     admitted, present = guard_of().admit((outputs(value=2.0), broken))
     assert present.tolist() == [True, False]
-    assert all(not x.any() for x in admitted[1])
-    assert all(torch.equal(x, y) for x, y in zip(admitted[0], outputs(value=2.0)))
+    assert all(not x.any() for x in admitted[1].tensors())
+    assert all(torch.equal(x, y) for x, y in zip(admitted[0].tensors(), outputs(value=2.0).tensors()))
 
 
 def test_a_teacher_is_dropped_after_so_many_batches_in_a_row():

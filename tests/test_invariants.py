@@ -19,6 +19,7 @@ from mmpretrain.models import ImageClassifier
 from mmpretrain.registry import MODELS
 from mmpretrain.structures import DataSample
 from torch import Tensor, nn
+from toy import state_of
 from variations import VARIATIONS, Variation
 
 from mtkd_rl.distiller import Distiller
@@ -393,10 +394,10 @@ def test_4_a_permuted_pool_gives_permuted_columns(strategy):
     distillers = [distiller_of(student, each, strategy) for each in (pool, tuple(pool[m] for m in order))]
     for distiller in distillers:
         distiller.student_taps.start()
-    student(inputs=inputs, data_samples=samples, mode='loss')
-    one = distillers[0].lesson(inputs, samples, 1.0)
+    losses = student(inputs=inputs, data_samples=samples, mode='loss')
+    one = distillers[0].lesson(inputs, samples, losses, 1.0)
     distillers[1].adapters = nn.ModuleList(distillers[0].adapters[m] for m in order)
-    other = distillers[1].lesson(inputs, samples, 1.0)
+    other = distillers[1].lesson(inputs, samples, losses, 1.0)
 
     ours, theirs = one.feedback, other.feedback
     assert runs.same(tuple(ours.state.teachers[m] for m in order), theirs.state.teachers)
@@ -428,21 +429,21 @@ def distiller_of(student: nn.Module, pool: tuple[Teacher, ...], strategy: str) -
     )
 
 
-def state_of(teachers: int, samples: int, seed: int) -> State:
+def made_state(teachers: int, samples: int, seed: int) -> State:
     rng = torch.Generator().manual_seed(seed)
 
     def outputs() -> Outputs:
         logits = 3 * torch.randn(samples, 5, generator=rng)
         embedding = torch.randn(samples, 4, generator=rng)
         loss = -torch.log_softmax(logits, dim=1)[:, 0]
-        return Outputs(logits, embedding, embedding, loss)
+        return Outputs(logits, embedding, (embedding,), loss)
 
     student = outputs()
     pool = tuple(outputs() for _ in range(teachers))
     similarity = 2 * torch.rand(samples, teachers, generator=rng) - 1
     divergence = 3 * torch.rand(samples, teachers, generator=rng)
     target = torch.eye(5)[torch.zeros(samples, dtype=torch.long)]
-    return State(student, pool, similarity, divergence, torch.ones(teachers, dtype=torch.bool), target)
+    return state_of(student, pool, similarity, divergence, torch.ones(teachers, dtype=torch.bool), target)
 
 
 def permuted(state: State, order: list[int]) -> State:
@@ -464,7 +465,7 @@ def test_4_the_compact_agent_is_blind_to_order(teachers, strength, seed, data):
     with torch.no_grad():  # as if it had learnt: the first scores are near zero
         for parameter in agent.ppo.policy.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=agent.noise))
-    state = state_of(teachers, 7, seed)
+    state = made_state(teachers, 7, seed)
     noise = torch.randn(7, layout.width, generator=agent.noise)
     columns = [*order, *(teachers + m for m in order), *range(2 * teachers, layout.width)]
 
@@ -630,7 +631,7 @@ def feedback_of(seed: int) -> Feedback:
 
 
 def states_of(seed: int) -> tuple[State]:
-    return (state_of(TEACHERS, SAMPLES, seed),)
+    return (made_state(TEACHERS, SAMPLES, seed),)
 
 
 def loss_case(name: str) -> Case:
@@ -699,7 +700,7 @@ CASES = {
         lambda action: LAYOUT.decide(action)[:2], lambda seed: (drawn(seed, SAMPLES, LAYOUT.width),), PER_TEACHER
     ),
     'leave_out': Case(
-        lambda decision, present: leave_out(decision, present)[:2],
+        lambda decision, present: leave_out(decision, present, present)[:2],
         lambda seed: (feedback_of(seed).decision, PRESENT),
         PER_TEACHER,
     ),

@@ -7,25 +7,27 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.image import imread
+from toy import state_of
 
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.monitor import LATELY, Monitor, entropy
 from mtkd_rl.plot import plot_weights, read_scalars
-from mtkd_rl.types import Decision, Feedback, Knowledge, Outputs, State
+from mtkd_rl.types import Decision, Feedback, Knowledge, Outputs
 
 
-def feedback(weights, losses, present=(True, True)):
+def feedback(weights, losses, present=(True, True), groups=(0, 2)):
     weights, losses = torch.tensor(weights), torch.tensor(losses)
-    outputs = Outputs(*(torch.zeros(len(weights), 2) for _ in range(3)), torch.zeros(len(weights)))
-    state = State(outputs, (outputs, outputs), weights, weights, torch.tensor(present), torch.zeros(len(weights), 3))
+    zeros = torch.zeros(len(weights), 2)
+    outputs = Outputs(zeros, zeros, (zeros,), torch.zeros(len(weights)))
+    target = torch.eye(3)[list(groups)]
+    state = state_of(outputs, (outputs, outputs), weights, weights, torch.tensor(present), target)
     return Feedback(state, Decision(weights, weights, torch.ones(len(weights))), Knowledge(losses, None), {})
 
 
 def test_means_are_over_the_iterations_that_had_a_value():
     monitor = Monitor(['a', 'b'], ['logit'])
-    groups = torch.tensor([0, 2])
-    monitor.watch(feedback([[1.0, 0.0], [0.5, 0.5]], [[1.0, 2.0], [3.0, 4.0]]), {'ppo/std': 0.5}, groups, 3)
-    monitor.watch(feedback([[0.0, 1.0], [0.5, 0.5]], [[5.0, 2.0], [3.0, 4.0]], (True, False)), {}, groups, 3)
+    monitor.watch(feedback([[1.0, 0.0], [0.5, 0.5]], [[1.0, 2.0], [3.0, 4.0]]), {'ppo/std': 0.5}, 3)
+    monitor.watch(feedback([[0.0, 1.0], [0.5, 0.5]], [[5.0, 2.0], [3.0, 4.0]], (True, False)), {}, 3)
     means, absent = monitor.read()
     assert means['weight_logit/a/mean'] == pytest.approx((0.75 + 0.25) / 2)
     assert means['weight_logit/a/std'] == pytest.approx(0.25)
@@ -33,7 +35,7 @@ def test_means_are_over_the_iterations_that_had_a_value():
     assert means['entropy/logit'] == pytest.approx(0.5)
     assert means['ppo/std'] == 0.5
     assert absent == {'a': 0, 'b': 1}
-    monitor.watch(feedback([[1.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]), {}, groups, 3)
+    monitor.watch(feedback([[1.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]), {}, 3)
     monitor.read()
     summary = monitor.summary()
     assert summary['mean']['weight_logit/a/mean'] == pytest.approx((0.75 + 0.25 + 1) / 3, abs=1e-6)

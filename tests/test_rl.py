@@ -8,6 +8,7 @@ from gymnasium import spaces
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stable_baselines3.common.buffers import RolloutBuffer
+from toy import points_of, state_of
 
 from mtkd_rl.losses.functional import kd
 from mtkd_rl.rl.action import ActionLayout
@@ -35,14 +36,14 @@ def make_state(
         logits = 2 * torch.randn(samples, classes, generator=generator)
         embedding = torch.randn(samples, width, generator=generator)
         loss = -(torch.log_softmax(logits, dim=1) * target).sum(dim=1)
-        return Outputs(logits, embedding, embedding, loss)
+        return Outputs(logits, embedding, (embedding,), loss)
 
     student = outputs(4)
     teachers = tuple(outputs(width) for width in widths)
     present = torch.tensor([m not in absent for m in range(len(widths))])
     similarity = 2 * torch.rand(samples, len(widths), generator=generator) - 1
     divergence = torch.rand(samples, len(widths), generator=generator)
-    return State(student, teachers, similarity, divergence, present, target)
+    return state_of(student, teachers, similarity, divergence, present, target)
 
 
 # ---- what an action means
@@ -186,7 +187,8 @@ def test_credit_of_features_against_autograd():
     task_loss = torch.nn.functional.cross_entropy(logits, target, reduction='none')
     compared = (embedding @ adapter.T - theirs).square().mean(dim=1)
     columns = dict(feature=[compared, -2 * compared])
-    credit = CreditAssigner()(Outputs(logits, embedding, feature, task_loss), target, columns)
+    student = Outputs(logits, embedding, (feature,), task_loss)
+    credit = CreditAssigner()(student, points_of(student), target, columns)
     assert set(credit) == {'feature'}
     assert credit['feature'].effect is None
     for i in range(3):
@@ -205,7 +207,7 @@ def test_the_reference_is_that_of_the_batches_before():
         logits = (state.student.logits + step).requires_grad_()
         student = state.student._replace(logits=logits * (1 + step))
         columns = [kd(student.logits, t.logits, 4.0) for t in state.teachers]
-        credit = assigner(student, state.target, dict(logit=columns))['logit']
+        credit = assigner(student, points_of(student), state.target, dict(logit=columns))['logit']
         if step == 0:
             assert credit.effect is None
         else:
@@ -219,7 +221,9 @@ def test_the_reference_is_that_of_the_batches_before():
 def test_no_gradient_is_no_credit():
     state = make_state()
     columns = [torch.ones(6), torch.ones(6)]
-    credit = CreditAssigner()(state.student, state.target, dict(logit=columns, feature=columns))
+    credit = CreditAssigner()(
+        state.student, points_of(state.student), state.target, dict(logit=columns, feature=columns)
+    )
     assert not credit['logit'].alignment.any()
     assert not credit['feature'].alignment.any()
 

@@ -115,7 +115,7 @@ def step(distiller, pictures):
     student.train()
     distiller.student_taps.start()
     own = student(**data, mode='loss')
-    lesson = distiller.lesson(data['inputs'], data['data_samples'], 1.0)
+    lesson = distiller.lesson(**data, losses=own, factor=1.0)
     student.zero_grad()
     sum(lesson.losses.values()).backward()
     distiller.strategy.learn(lesson.feedback)
@@ -169,7 +169,7 @@ def test_a_teacher_of_every_family(family):
     said = teacher(inputs)
     torch.testing.assert_close(told.logits, sum(said) if isinstance(said, list | tuple) else said)
     torch.testing.assert_close(told.logits.softmax(dim=1), torch.stack([s.pred_score for s in teacher.predict(inputs)]))
-    assert told.feature.dim() in (2, 3, 4)
+    assert told.feature[0].dim() in (2, 3, 4)
     assert all(torch.isfinite(loss) for loss in lesson.losses.values())
 
 
@@ -187,7 +187,7 @@ def test_teachers_of_every_library_in_one_pool():
     state = lesson.feedback.state
     assert state.present.all()
     for teacher, told in zip(distiller.teachers, state.teachers):
-        assert told.feature.dim() in (3, 4), teacher.name
+        assert told.feature[0].dim() in (3, 4), teacher.name
         last = [module for module in teacher.model.modules() if isinstance(module, nn.Linear)]
         if last:
             torch.testing.assert_close(told.logits, last[-1](told.embedding), rtol=1e-3, atol=1e-4)
@@ -221,8 +221,10 @@ def test_students_that_are_no_single_label_classifiers(head):
 
 
 def test_groups_are_the_labelled_classes():
-    target = torch.tensor([[0.0, 1.0, 0.0], [0.7, 0.0, 0.3]])
-    assert Classification().group(target).tolist() == [1, 0]
+    scores = ([0.0, 1.0, 0.0], [0.7, 0.0, 0.3])
+    samples = [DataSample().set_gt_label(1).set_gt_score(torch.tensor(score)) for score in scores]
+    batch = Classification().read(torch.zeros(2, 1, 4, 4), samples, dict(logits=torch.zeros(2, 3)))
+    assert batch.group.tolist() == [1, 0]
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy import batch, each_knows_a_third, train
+from toy import batch, each_knows_a_third, state_of, train
 
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.types import Decision, Outputs, State
@@ -14,10 +14,10 @@ SETTING = Setting(('a', 'b', 'c'), ('logit', 'feature'), 0, torch.device('cpu'))
 
 def state(samples: int = 4, teachers: int = 3) -> State:
     logits = torch.randn(samples, 5, generator=torch.Generator().manual_seed(0))
-    outputs = Outputs(logits, logits, logits, logits.square().mean(dim=1))
+    outputs = Outputs(logits, logits, (logits,), logits.square().mean(dim=1))
     zeros = torch.zeros(samples, teachers)
     everyone = torch.ones(teachers, dtype=torch.bool)
-    return State(outputs, (outputs,) * teachers, zeros, zeros, everyone, torch.eye(5)[torch.zeros(samples).long()])
+    return state_of(outputs, (outputs,) * teachers, zeros, zeros, everyone, torch.eye(5)[torch.zeros(samples).long()])
 
 
 def test_equal_weights():
@@ -52,7 +52,7 @@ def test_the_weights_of_absent_teachers_go_to_the_others(teachers, seed, data):
     decision = Decision(weights, weights.flip(1), torch.rand(6, generator=rng))
     absent = data.draw(st.sets(st.integers(0, teachers - 1)))
     present = torch.tensor([m not in absent for m in range(teachers)])
-    left = leave_out(decision, present)
+    left = leave_out(decision, present, present)
     assert torch.equal(left.strength, decision.strength)
     for before, after in ((decision.logit, left.logit), (decision.feature, left.feature)):
         assert not after[:, ~present].any()
@@ -66,7 +66,8 @@ def test_the_weights_of_absent_teachers_go_to_the_others(teachers, seed, data):
 
 def test_absent_teachers_by_hand():
     decision = Decision(*(torch.tensor([[0.2, 0.3, 0.5], [0.0, 1.0, 0.0]]),) * 2, torch.ones(2))
-    left = leave_out(decision, torch.tensor([True, False, True])).logit
+    present = torch.tensor([True, False, True])
+    left = leave_out(decision, present, present).logit
     assert left[0].tolist() == pytest.approx([2 / 7, 0.0, 5 / 7])
     assert left[1].tolist() == [0.0, 0.0, 0.0]  # those who are there had no weight
 

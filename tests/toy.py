@@ -8,7 +8,7 @@ from torch import Tensor
 from mtkd_rl.losses.functional import kd, kl_divergence
 from mtkd_rl.rl.credit import CreditAssigner
 from mtkd_rl.rl.state import compact
-from mtkd_rl.types import Feedback, Knowledge, Outputs, State
+from mtkd_rl.types import Compared, Feedback, Knowledge, Outputs, Points, State
 from mtkd_rl.weighting import PPOWeighting
 from mtkd_rl.weighting.base import Setting
 
@@ -32,9 +32,29 @@ def all_or_none(labels: Tensor) -> Tensor:
     return (labels < 5).unsqueeze(1).expand(len(labels), 3)
 
 
+def state_of(
+    student: Outputs,
+    teachers: tuple[Outputs, ...],
+    similarity: Tensor,
+    divergence: Tensor,
+    present: Tensor,
+    target: Tensor,
+) -> State:
+    """The state of a classification problem."""
+    compared = tuple(Compared(student.logits, each.logits, None, target) for each in teachers)
+    everyone = torch.ones_like(present)
+    group = target.argmax(dim=1)
+    return State(student, teachers, similarity, divergence, present, target, compared, everyone, group)
+
+
+def points_of(student: Outputs) -> Points:
+    """Where the gradients of a classifier are compared."""
+    return Points(student.task_loss.sum(), (student.logits,), None, student.feature)
+
+
 def outputs(logits: Tensor, labels: Tensor, embedding: Tensor) -> Outputs:
     loss = torch.nn.functional.cross_entropy(logits, labels, reduction='none')
-    return Outputs(logits, embedding, embedding, loss)
+    return Outputs(logits, embedding, (embedding,), loss)
 
 
 def batch(right: Right, rng: torch.Generator, size: int = 64) -> tuple[State, Knowledge, Outputs, Tensor, Tensor]:
@@ -53,10 +73,10 @@ def batch(right: Right, rng: torch.Generator, size: int = 64) -> tuple[State, Kn
         teachers.append(outputs(peaked, labels, embedding))
     target = torch.nn.functional.one_hot(labels, N_CLASSES).float()
     losses = Knowledge(torch.stack([kd(logits, teacher.logits, 4.0) for teacher in teachers], dim=1), None)
-    detached = Outputs(*(x.detach() for x in student))
+    detached = student.map(torch.Tensor.detach)
     divergence = torch.stack([kl_divergence(detached.logits, teacher.logits) for teacher in teachers], dim=1)
     present = torch.ones(len(teachers), dtype=torch.bool)
-    state = State(detached, tuple(teachers), torch.zeros_like(divergence), divergence, present, target)
+    state = state_of(detached, tuple(teachers), torch.zeros_like(divergence), divergence, present, target)
     return state, losses, student, target, knows
 
 
@@ -83,7 +103,8 @@ def train(
     for _ in range(iterations):
         state, knowledge, student, target, _ = batch(right, rng)
         decision = strategy.decide(state)
-        given = credit(student, target, dict(logit=knowledge.logit.unbind(1))) if strategy.wants_credit else {}
+        columns = dict(logit=knowledge.logit.unbind(1))
+        given = credit(student, points_of(student), target, columns) if strategy.wants_credit else {}
         strategy.learn(Feedback(state, decision, Knowledge(knowledge.logit.detach(), None), given))
     return strategy, rng
 

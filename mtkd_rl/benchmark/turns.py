@@ -106,11 +106,11 @@ class TeachersLoop(TurnLoop):
         distiller.student_taps.start()
         with torch.no_grad(), context():
             student(**data, mode='loss')
-        target = distiller.task.target(data['data_samples'], distiller.student_taps.take())
+        told = distiller.task.read(data['inputs'], data['data_samples'], distiller.student_taps.take())
 
         def ask() -> None:
             with context():
-                distiller.ask_teachers(data['inputs'], target)
+                distiller.ask_teachers(told)
 
         return ask
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from mtkd_rl.doctor.report import Order
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.tasks import Classification, Task
-from mtkd_rl.types import Outputs
+from mtkd_rl.types import Batch, Outputs
 
 
 class Examiner(Protocol):
@@ -21,7 +21,7 @@ class Examiner(Protocol):
 
     metric: ClassVar[str]
 
-    def truth(self, target: Tensor) -> Tensor:
+    def truth(self, batch: Batch) -> Tensor:
         """What is kept of a batch's labels, on the CPU; its first dimension is the sample."""
         ...
 
@@ -47,9 +47,9 @@ class Top1:
 
     metric: ClassVar[str] = 'top-1'
 
-    def truth(self, target: Tensor) -> Tensor:
-        """Classes, int64 ``(B,)``, of soft labels ``(B, C)``."""
-        return target.argmax(dim=1).cpu()
+    def truth(self, batch: Batch) -> Tensor:
+        """Classes, int64 ``(B,)``."""
+        return batch.group.cpu()
 
     def answers(self, outputs: Outputs) -> Tensor:
         """Classes, int64 ``(B,)``."""

@@ -1,7 +1,7 @@
 """Asking student and teachers about validation pictures, through the path that training takes."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from mmengine.config import Config
@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
-from mtkd_rl.distiller import Distiller
+from mtkd_rl.distiller import Distiller, levels
 from mtkd_rl.doctor.contracts import alternatives, complete
 from mtkd_rl.doctor.metrics import Examiner
 from mtkd_rl.doctor.report import Layers
@@ -94,11 +94,12 @@ def ask(
         data: Any = student.data_preprocessor(batch, False)  # type: ignore[operator]
         inputs, samples = data['inputs'], data['data_samples']
         records = _listen(listener, inputs, samples)
-        target = listener.task.target(samples, records)
-        said.append(examiner.answers(listener.task.outputs(records, target, 'student')))
-        truth.append(examiner.truth(target))
+        told = listener.task.read(inputs, samples, records)
+        outputs, _ = listener.task.outputs(student, records, told, {})
+        said.append(examiner.answers(outputs))
+        truth.append(examiner.truth(told))
         if i == 0:
-            shape, classes = tuple(inputs.shape[1:]), target.shape[1]
+            shape, classes = tuple(inputs.shape[1:]), listener.task.groups
         for name, pool in pools.items():
             (teacher,) = pool.teachers
             if i == 0:
@@ -108,7 +109,7 @@ def ask(
             for each in list(kept[name]):
                 teacher.contract = contracts[name][each]
                 try:
-                    (outputs,) = pool.ask_teachers(inputs, target)
+                    (outputs,) = pool.ask_teachers(told)
                 except MTKDError as error:  # it takes no such pictures, or says nothing that fits the labels
                     del kept[name][each]
                     if each == APPLIED:
@@ -116,7 +117,7 @@ def ask(
                         kept[name] = {}
                         break
                     continue
-                finite = all(bool(x.isfinite().all()) for x in outputs)
+                finite = all(bool(x.isfinite().all()) for x in outputs.tensors())
                 answers = examiner.answers(outputs)
                 kept[name][each].append(answers if finite else torch.full_like(answers, -1))
                 if each == APPLIED and not finite:
@@ -147,11 +148,11 @@ def compare(pool: Distiller, inputs: Tensor, samples: Any) -> Layers | None:
         return None
     side = pool.feature_loss.on
     pool.student_taps.start()
-    pool.student(inputs=inputs, data_samples=samples, mode='loss')
-    state = pool.observe(inputs, samples, False).state
+    losses = pool.student(inputs=inputs, data_samples=samples, mode='loss')
+    state = pool.observe(inputs, samples, losses, False).state
     assert pool.adapters is not None
-    adapter: Any = pool.adapters[0]
-    student, teacher = getattr(state.student, side), getattr(state.teachers[0], side)
+    adapter = cast(Any, pool.adapters[0])[0]
+    student, teacher = levels(state.student, side)[0], levels(state.teachers[0], side)[0]
     with torch.no_grad():
         compared, _ = adapter(student, teacher)
     kind = '1x1 convolution' if isinstance(adapter.layer, nn.Conv2d) else 'linear'

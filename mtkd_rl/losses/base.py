@@ -12,9 +12,14 @@ Kind = Literal['logit', 'feature']
 
 
 class LogitLoss(Protocol):
-    """A loss between the logits of a student and of one teacher, without parameters."""
+    """A loss between the logits of a student and of one teacher, without parameters.
+
+    Attributes:
+        wants_target: Whether it looks at the target; such a loss is refused where rows of logits have no label.
+    """
 
     kind: ClassVar[Literal['logit']]
+    wants_target: ClassVar[bool]
 
     def __call__(self, student: Tensor, teacher: Tensor, target: Tensor, temperature: float) -> Tensor:
         """The loss of every sample.
@@ -22,7 +27,7 @@ class LogitLoss(Protocol):
         Args:
             student: Logits, ``(B, C)``, any floating dtype.
             teacher: Logits, ``(B, C)``, likewise.
-            target: Soft labels, ``(B, C)``.
+            target: Soft labels, ``(B, C)``; zeros where there are none.
             temperature: Above 0.
 
         Returns:

@@ -20,6 +20,7 @@ class _OnLogits:
     """
 
     kind: ClassVar[Literal['logit']] = 'logit'
+    wants_target: ClassVar[bool] = False
     standardise: bool = False
 
     def prepared(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
@@ -54,6 +55,7 @@ class DKD(_OnLogits):
         beta: Weight of the other classes' part, at least 0.
     """
 
+    wants_target: ClassVar[bool] = True
     alpha: float = 1.0
     beta: float = 8.0
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.parallel import global_mean
-from mtkd_rl.types import Credit, Outputs
+from mtkd_rl.types import Credit, Outputs, Points
 
 
 def pulls(columns: Sequence[Tensor], at: Tensor) -> Tensor:
@@ -29,22 +29,39 @@ def pulls(columns: Sequence[Tensor], at: Tensor) -> Tensor:
     Returns:
         ``(B, M, ...)``, float32.
     """
-    return torch.stack([_gradient(column.sum(), at) for column in columns], dim=1)
+    return torch.stack([gradients(column.sum(), [at])[0] for column in columns], dim=1)
 
 
-def alignments(columns: Sequence[Tensor], task_pull: Tensor, at: Tensor) -> Tensor:
+def alignments(
+    columns: Sequence[Tensor], task_pulls: Sequence[Tensor], at: Sequence[Tensor], images: Tensor | None = None
+) -> Tensor:
     """The cosines of ``alignment``, one teacher at a time, so that only one gradient of a feature is held.
 
     Args:
         columns: Each teacher's unreduced losses ``(B,)``, depending on ``at``.
-        task_pull: The task's gradient at ``at``, of its shape.
-        at: A tensor ``(B, ...)`` of the graph.
+        task_pulls: The task's gradients at ``at``, of its shapes.
+        at: Tensors of the graph, which are compared as one vector a sample.
+        images: Sample of each of their rows, int64; ``None`` where the first dimension is the sample.
 
     Returns:
-        ``(B, M)`` in [-1, 1].
+        ``(B, M)`` in [-1, 1]; 0 where a gradient vanishes.
     """
-    cosines = [alignment(task_pull, _gradient(column.sum(), at).unsqueeze(1)) for column in columns]
-    return torch.cat(cosines, dim=1)
+    size = len(columns[0])
+
+    def dots(a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+        rows = [(x.flatten(1) * y.flatten(1)).sum(dim=1) for x, y in zip(a, b)]
+        if images is None:
+            return torch.stack(rows).sum(dim=0)
+        return torch.stack([x.new_zeros(size).index_add(0, images, x) for x in rows]).sum(dim=0)
+
+    length = dots(task_pulls, task_pulls).sqrt()
+    cosines = []
+    for column in columns:
+        teacher_pulls = gradients(column.sum(), at)
+        product = length * dots(teacher_pulls, teacher_pulls).sqrt()
+        cosine = dots(task_pulls, teacher_pulls) / product.clamp(min=1e-24)
+        cosines.append(cosine.clamp(-1.0, 1.0))
+    return torch.stack(cosines, dim=1)
 
 
 def alignment(task_pull: Tensor, teacher_pulls: Tensor) -> Tensor:
@@ -112,27 +129,42 @@ class CreditAssigner:
         self.reference: Tensor | None = None
 
     def __call__(
-        self, student: Outputs, target: Tensor, columns: Mapping[str, Sequence[Tensor]], effects: bool = True
+        self,
+        student: Outputs,
+        points: Points,
+        target: Tensor | None,
+        columns: Mapping[str, Sequence[Tensor]],
+        effects: bool = True,
     ) -> dict[str, Credit]:
         """Credit of each kind of knowledge, ``logit`` and ``feature``, that is switched on.
 
         Args:
             student: Outputs with their graph.
-            target: Soft labels ``(B, C)``.
+            points: Where gradients are compared.
+            target: Soft labels ``(B, C)``; ``None`` where a picture has no one label, and so no effect is known.
             columns: Kind to each teacher's unreduced losses ``(B,)``, with their graph.
             effects: Whether to compute effects, and keep the running mean that they need.
         """
+        credit = {}
+        if target is None:
+            at = {'logit': points.logits, 'feature': points.feature}
+            tensors = [x for kind in columns for x in at[kind]]
+            pulled = iter(gradients(points.loss, tensors))
+            for kind in columns:
+                own = [next(pulled) for _ in at[kind]]
+                images = points.images if kind == 'logit' else None
+                credit[kind] = Credit(alignments(columns[kind], own, at[kind], images), None)
+            return credit
         residual = (torch.softmax(student.logits.detach(), dim=1) - target).detach()
         embedding = student.embedding.detach()
-        credit = {}
         if 'logit' in columns:
             logit_pulls = pulls(columns['logit'], student.logits)
             known = effects and self.reference is not None
             others = effect(logit_pulls, embedding, cast(Tensor, self.reference)) if known else None
             credit['logit'] = Credit(alignment(residual, logit_pulls), others)
         if 'feature' in columns:
-            task_pull = _gradient(student.task_loss.sum(), student.feature)
-            credit['feature'] = Credit(alignments(columns['feature'], task_pull, student.feature), None)
+            task_pulls = gradients(points.loss, points.feature)
+            credit['feature'] = Credit(alignments(columns['feature'], task_pulls, points.feature), None)
         if effects:
             self._look(residual.T @ embedding / len(residual))
         return credit
@@ -154,12 +186,24 @@ class CreditAssigner:
         self.reference = None if reference is None else reference.to(device)
 
 
-def _gradient(loss: Tensor, at: Tensor) -> Tensor:
-    """Gradient in float32; zero where the loss does not depend on the point (as below a frozen backbone)."""
-    if not (at.requires_grad and loss.requires_grad):
-        return torch.zeros_like(at, dtype=torch.float32)
+def gradients(loss: Tensor, at: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients in float32; zero where the loss does not depend on the point (as below a frozen backbone).
+
+    Args:
+        loss: Scalar, whose graph is kept.
+        at: Tensors of its graph.
+
+    Raises:
+        MTKDError: Activation checkpointing lies between.
+    """
+    found: list[Tensor | None] = [None] * len(at)
+    wanted = [i for i, x in enumerate(at) if x.requires_grad and loss.requires_grad]
     try:
-        (gradient,) = torch.autograd.grad(loss, at, retain_graph=True, allow_unused=True)
+        if wanted:
+            for i, gradient in zip(
+                wanted, torch.autograd.grad(loss, [at[i] for i in wanted], retain_graph=True, allow_unused=True)
+            ):
+                found[i] = gradient
     except RuntimeError as error:
         if 'use_reentrant' not in str(error):
             raise
@@ -167,4 +211,7 @@ def _gradient(loss: Tensor, at: Tensor) -> Tensor:
             "activation_checkpointing covers layers between the student's feature and its logits, through which no "
             'credit can be computed; leave them out of it, name a student_layer behind them, or set feature_loss=None'
         ) from None
-    return (torch.zeros_like(at) if gradient is None else gradient).detach().float()
+    return [
+        torch.zeros_like(x, dtype=torch.float32) if gradient is None else gradient.detach().float()
+        for x, gradient in zip(at, found)
+    ]

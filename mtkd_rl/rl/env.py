@@ -168,7 +168,7 @@ class DistillationEnv(gymnasium.Env):
             self.student.train()
             self.distiller.student_taps.start()
             self._losses = self.student(**batch, mode='loss')
-            self._observed = self.distiller.observe(batch['inputs'], batch['data_samples'], wants_credit=True)
+            self._observed = self.distiller.observe(**batch, losses=self._losses, wants_credit=True)
             self._random = random_state()
         self._states = compact(self._observed.state).flatten(1).cpu().numpy()
         self._sample = 0

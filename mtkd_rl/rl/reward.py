@@ -84,10 +84,10 @@ class CreditReward:
 
     def __call__(self, feedback: Feedback) -> Tensor:
         """The reward of every sample, float32 ``(B,)``."""
-        present = feedback.state.present
         weights = {'logit': feedback.decision.logit, 'feature': feedback.decision.feature}
         rewards = []
         for kind, credit in feedback.credit.items():
+            present = feedback.state.teaching(kind)
             values = credit.alignment if credit.effect is None else credit.effect
             by_strength = strength_reward(feedback.decision.strength, weights[kind], values, present)
             rewards.append(credit_reward(weights[kind], self.scores(credit, present), present) + by_strength)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from mtkd_rl.types import Outputs, State
+from mtkd_rl.types import Compared, State
 
 FEATURES = (
     'teacher loss',
@@ -30,17 +30,19 @@ def compact(state: State) -> Tensor:
         ``(B, M, 8)``, the scalars of ``FEATURES``, each about between -1 and 1: losses and divergence as ``log(1 + x)
         / 2``, entropies as shares of ``log C``. Entries of a teacher that is not present are zero.
     """
-    student = _scalars(state.student, state.target).unsqueeze(1)
-    teachers = torch.stack([_scalars(teacher, state.target) for teacher in state.teachers], dim=1)
+    asked = list(zip(state.teachers, state.compared))
+    teachers = [_scalars(teacher.task_loss, each, None if each is None else each.teacher) for teacher, each in asked]
+    student = [_scalars(state.student.task_loss, each, None if each is None else each.student) for _, each in asked]
     pairs = torch.stack([state.similarity, _squash(state.divergence)], dim=2)
-    features = torch.cat([teachers, student.expand_as(teachers), pairs], dim=2)
+    features = torch.cat([torch.stack(teachers, dim=1), torch.stack(student, dim=1), pairs], dim=2)
     return torch.where(state.present[None, :, None], features, 0.0)
 
 
 def paper(state: State) -> Tensor:
     """The paper's concatenation of all that is known of each teacher (MTKD-RL, Yang et al. 2025, section 3).
 
-    Of every teacher: its embedding, logits, cross-entropy, similarity of embeddings and divergence of logits.
+    Of every teacher: its embedding, logits (their mean over the places of a picture), task loss, similarity of
+    embeddings and divergence of logits.
     It is as wide as the pool's embeddings and classes together, and not blind to the order of the teachers (the pool
     is sorted by name, so the order in a config does not matter; a renamed teacher does).
 
@@ -51,9 +53,9 @@ def paper(state: State) -> Tensor:
         ``(B, sum_m (D_m + C + 3))``; the entries of a teacher that is not present are zero.
     """
     parts = []
-    for m, teacher in enumerate(state.teachers):
+    for m, (teacher, compared) in enumerate(zip(state.teachers, state.compared)):
         scalars = torch.stack([teacher.task_loss, state.similarity[:, m], state.divergence[:, m]], dim=1)
-        told = torch.cat([teacher.embedding, teacher.logits, scalars], dim=1)
+        told = torch.cat([teacher.embedding, *_mean_logits(compared), scalars], dim=1)
         parts.append(torch.where(state.present[m], told, 0.0))
     return torch.cat(parts, dim=1)
 
@@ -61,12 +63,29 @@ def paper(state: State) -> Tensor:
 ENCODINGS: dict[str, Callable[[State], Tensor]] = {'compact': compact, 'paper': paper}
 
 
-def _scalars(outputs: Outputs, target: Tensor) -> Tensor:
-    """Loss, probability of the label and entropy of every sample, ``(B, 3)``."""
-    log_p = torch.log_softmax(outputs.logits, dim=1)
+def _mean_logits(compared: Compared | None) -> list[Tensor]:
+    """A teacher's logits ``(B, C)``, weighed over a picture's places; nothing where they do not correspond."""
+    if compared is None:
+        return []
+    if compared.weight is None:
+        return [compared.teacher]
+    return [(compared.teacher * compared.weight.unsqueeze(2)).sum(dim=1)]
+
+
+def _scalars(task_loss: Tensor, compared: Compared | None, logits: Tensor | None) -> Tensor:
+    """Loss, probability of the label and entropy of every sample, ``(B, 3)``.
+
+    Where there are no labels of logits, the probability is ``exp(-loss)``; where there are no logits, the entropy is 0.
+    """
+    if compared is None or logits is None:
+        return torch.stack([_squash(task_loss), torch.exp(-task_loss), torch.zeros_like(task_loss)], dim=1)
+    log_p = torch.log_softmax(logits, dim=-1)
     p = log_p.exp()
-    entropy = -(p * log_p).sum(dim=1) / math.log(max(2, p.shape[1]))
-    return torch.stack([_squash(outputs.task_loss), (p * target).sum(dim=1), entropy], dim=1)
+    entropy = compared.by_sample(-(p * log_p).sum(dim=-1).flatten()) / math.log(max(2, p.shape[-1]))
+    if compared.target is None:
+        return torch.stack([_squash(task_loss), torch.exp(-task_loss), entropy], dim=1)
+    label = compared.by_sample((p * compared.target).sum(dim=-1).flatten())
+    return torch.stack([_squash(task_loss), label, entropy], dim=1)
 
 
 def _squash(x: Tensor) -> Tensor:

@@ -1,25 +1,51 @@
 """The Protocol of a task, and how the right one is found for a student."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.registry import TASKS, build
 from mtkd_rl.taps import Taps
-from mtkd_rl.types import Outputs
+from mtkd_rl.teachers import Teacher
+from mtkd_rl.types import Batch, Compared, Outputs, Points
 
 
 class Task(Protocol):
-    """What the distiller asks about models of one task. A new task is one registered class with these methods."""
+    """What the distiller asks about models of one task. A new task is one registered class with these members.
+
+    Attributes:
+        temperature: Of the logit losses, where neither the hook nor a teacher's entry gives one.
+        groups: How many groups ``Batch.group`` tells apart; known after ``meet``.
+    """
+
+    temperature: ClassVar[float]
+    groups: int
 
     @staticmethod
     def accepts(student: nn.Module) -> bool:
         """Whether this task can distil into such a student."""
 
+    def meet(self, student: nn.Module, teachers: Sequence[Teacher], classes: Sequence[str] | None) -> list[str | None]:
+        """Looks at student and pool once, before the first batch.
+
+        Args:
+            student: The student.
+            teachers: The pool.
+            classes: Names of the student's classes, in the order of its logits; ``None`` where they are not known.
+
+        Returns:
+            Of each teacher why its logits do not correspond to the student's; ``None`` where they do.
+
+        Raises:
+            MTKDError: A teacher cannot teach this student at all, such as one without a class in common.
+        """
+
     def listen(self, model: nn.Module, layer: str | None, owner: str) -> Taps:
-        """Taps on a model for all that ``outputs`` needs.
+        """Taps on a model for all that ``outputs`` and ``ask`` need.
 
         Args:
             model: A student, or a teacher of any library.
@@ -27,26 +53,60 @@ class Task(Protocol):
             owner: Whose model it is, for error messages.
         """
 
-    def target(self, data_samples: Sequence[Any], records: dict[str, Any]) -> Tensor:
-        """The labels of a batch as the task's losses want them, on the student's device.
+    def read(self, inputs: Tensor, samples: Sequence[Any], records: dict[str, Any]) -> Batch:
+        """The batch, with its labels as the task wants them, on the student's device.
 
         Args:
-            data_samples: The annotations, as the student's ``loss`` gets them.
+            inputs: As the student was given them, ``(B, C, H, W)``.
+            samples: The annotations, as the student's ``loss`` gets them.
             records: What the student's taps recorded on this batch.
         """
 
-    def ask(self, teacher: nn.Module, inputs: Tensor) -> None:
-        """Runs a teacher, with its taps on, on inputs that were converted to its contract."""
+    def run(self, model: nn.Module, inputs: Tensor) -> Any:
+        """A plain forward pass of a teacher, to see what its modules say."""
 
-    def outputs(self, records: dict[str, Any], target: Tensor, owner: str) -> Outputs:
-        """Makes outputs of what a model's taps recorded.
+    def ask(self, teacher: Teacher, taps: Taps, inputs: Tensor, batch: Batch) -> Outputs:
+        """A teacher's outputs.
+
+        Args:
+            teacher: Whom to ask.
+            taps: On its model.
+            inputs: The student's, converted to its contract.
+            batch: What the student was given.
 
         Raises:
-            MTKDError: They do not fit the target, such as another number of classes.
+            MTKDError: They do not fit the labels, such as another number of classes.
         """
 
-    def group(self, target: Tensor) -> Tensor:
-        """The group of each sample, int64 ``(B,)``, for the statistics on which teacher leads where."""
+    def outputs(
+        self, student: nn.Module, records: dict[str, Any], batch: Batch, losses: dict[str, Any]
+    ) -> tuple[Outputs, Points]:
+        """The student's outputs with their graph, and where gradients are compared.
+
+        Args:
+            student: The student, after its forward pass.
+            records: What its taps recorded.
+            batch: What it was given.
+            losses: What its forward pass returned.
+
+        Raises:
+            MTKDError: They do not fit the labels.
+        """
+
+    def compare(
+        self, student: Outputs, teachers: Sequence[Outputs], present: Tensor, batch: Batch
+    ) -> tuple[Compared | None, ...]:
+        """Each teacher's logits beside the student's, which keep their graph.
+
+        Args:
+            student: The student's outputs.
+            teachers: The pool's.
+            present: Whose are to be looked at, bool ``(M,)``.
+            batch: What the student was given.
+
+        Returns:
+            ``None`` where ``meet`` said that they do not correspond.
+        """
 
 
 def find_task(student: nn.Module) -> Task:
@@ -61,5 +121,34 @@ def find_task(student: nn.Module) -> Task:
             return build(TASKS, {'type': name}, 'task')
     raise MTKDError(
         f'the student ({type(student).__name__}) is of no task that mtkd_rl knows ({", ".join(TASKS.module_dict)}): '
-        'use a single-label classifier of mmpretrain, or register a task for it in mtkd_rl.registry.TASKS'
+        'use a single-label classifier of mmpretrain, a detector of mmdet or a segmenter of mmseg, or register a task '
+        'for it in mtkd_rl.registry.TASKS'
     )
+
+
+def of_toolbox(model: nn.Module, toolbox: str) -> bool:
+    """Whether a model's class, or one that it inherits from, is a toolbox's; it imports nothing."""
+    return any(cls.__module__.split('.')[0] == toolbox for cls in type(model).__mro__)
+
+
+@contextmanager
+def names_the_teacher(owner: str, inputs: Tensor) -> Iterator[None]:
+    """Says whose model failed, and on what.
+
+    Args:
+        owner: Whose model runs, such as ``teacher r50``.
+        inputs: What it is given.
+
+    Raises:
+        MTKDError: The model raised an error; one for lack of memory passes.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MTKDError):
+        raise
+    except Exception as error:
+        reason = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
+        raise MTKDError(
+            f'{owner}: it cannot take the pictures {tuple(inputs.shape)} ({reason}); '
+            'if it wants them of one size, set input_size in its entry'
+        ) from error

@@ -1,7 +1,7 @@
 """Single-label image classification with mmpretrain's classifiers; teachers may be any network that returns logits."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,10 @@ from mtkd_rl.errors import MTKDError
 from mtkd_rl.losses.functional import pool
 from mtkd_rl.registry import TASKS
 from mtkd_rl.taps import Tap, Taps, last_tensor
-from mtkd_rl.types import Outputs
+from mtkd_rl.tasks.base import names_the_teacher, of_toolbox
+from mtkd_rl.tasks.classes import columns_by_name
+from mtkd_rl.teachers import Teacher
+from mtkd_rl.types import Batch, Compared, Outputs, Points
 
 
 def classifier_layer(model: nn.Module) -> str | None:
@@ -28,9 +31,17 @@ def classifier_layer(model: nn.Module) -> str | None:
 class Classification:
     """mmpretrain's ``ImageClassifier`` and its like, with one label a picture, also soft ones (Mixup, CutMix)."""
 
+    temperature: ClassVar[float] = 4.0
+
+    def __init__(self) -> None:
+        self.groups = 0
+        self._order: dict[str, tuple[int, Tensor]] = {}
+
     @staticmethod
     def accepts(student: nn.Module) -> bool:
         """Whether the student is a classifier of mmpretrain with a single-label head."""
+        if not of_toolbox(student, 'mmpretrain'):
+            return False
         from mmpretrain.models import BaseClassifier, ClsHead, RegressionHead
 
         head = getattr(student, 'head', None)
@@ -56,31 +67,71 @@ class Classification:
             taps['feature'] = Tap(layer)
         return Taps(model, taps, owner)
 
-    def target(self, data_samples: Sequence[Any], records: dict[str, Any]) -> Tensor:
-        """Soft labels, float32 ``(B, C)``: ``gt_score`` where batch augmentation made it, else one-hot ``gt_label``."""
+    def meet(self, student: nn.Module, teachers: Sequence[Teacher], classes: Sequence[str] | None) -> list[str | None]:
+        """Finds the columns of teachers that have the student's classes in another order, or more of them, by name.
+
+        Where names do not tell, a teacher's classes are taken to be the student's, in its order.
+        """
+        for teacher in teachers:
+            order = columns_by_name(classes, teacher.classes)
+            if order is not None:
+                self._order[teacher.name] = len(teacher.classes or ()), torch.tensor(order)
+        return [None] * len(teachers)
+
+    def read(self, inputs: Tensor, samples: Sequence[Any], records: dict[str, Any]) -> Batch:
+        """The batch with soft labels: ``gt_score`` where batch augmentation made it, else one-hot ``gt_label``."""
         logits = _logits(records, 'student')
-        if 'gt_score' in data_samples[0]:
-            return torch.stack([sample.gt_score for sample in data_samples]).to(logits.device, torch.float32)
-        labels = torch.cat([sample.gt_label for sample in data_samples]).to(logits.device)
-        if len(labels) != len(logits):
-            raise MTKDError(
-                f'{len(labels)} labels for {len(logits)} pictures: only single-label classification can be distilled; '
-                'check gt_label in the data set'
-            )
-        # F.one_hot would look at the labels, and wait for them
-        return torch.zeros_like(logits, dtype=torch.float32).scatter_(1, labels.unsqueeze(1), 1.0)
+        self.groups = logits.shape[1]
+        if 'gt_score' in samples[0]:
+            target = torch.stack([sample.gt_score for sample in samples]).to(logits.device, torch.float32)
+        else:
+            labels = torch.cat([sample.gt_label for sample in samples]).to(logits.device)
+            if len(labels) != len(logits):
+                raise MTKDError(
+                    f'{len(labels)} labels for {len(logits)} pictures: only single-label classification can be '
+                    'distilled; check gt_label in the data set'
+                )
+            # F.one_hot would look at the labels, and wait for them
+            target = torch.zeros_like(logits, dtype=torch.float32).scatter_(1, labels.unsqueeze(1), 1.0)
+        # under Mixup the class with the larger share
+        return Batch(inputs, samples, target, target.argmax(dim=1))
 
-    def ask(self, teacher: nn.Module, inputs: Tensor) -> None:
-        """Runs the teacher; mmpretrain's models return logits by default, as any other network does."""
-        teacher(inputs)
+    def run(self, model: nn.Module, inputs: Tensor) -> Any:
+        """Runs a model; mmpretrain's return logits by default, as any other network does."""
+        return model(inputs)
 
-    def outputs(self, records: dict[str, Any], target: Tensor, owner: str) -> Outputs:
-        """The outputs of a classifier; ``task_loss`` is the cross-entropy with the soft labels.
+    def ask(self, teacher: Teacher, taps: Taps, inputs: Tensor, batch: Batch) -> Outputs:
+        """A teacher's outputs, its logits in the order of the student's classes."""
+        owner = f'teacher {teacher.name}'
+        taps.start()
+        with names_the_teacher(owner, inputs):
+            self.run(teacher.model, inputs)
+        return self._outputs(taps.take(), batch, owner, self._order.get(teacher.name))
+
+    def outputs(
+        self, student: nn.Module, records: dict[str, Any], batch: Batch, losses: dict[str, Any]
+    ) -> tuple[Outputs, Points]:
+        """The student's outputs; the task's loss is their own cross-entropy, also where the student's is another."""
+        outputs = self._outputs(records, batch, 'student', None)
+        return outputs, Points(outputs.task_loss.sum(), (outputs.logits,), None, outputs.feature)
+
+    def compare(
+        self, student: Outputs, teachers: Sequence[Outputs], present: Tensor, batch: Batch
+    ) -> tuple[Compared | None, ...]:
+        """One row a picture."""
+        return tuple(Compared(student.logits, outputs.logits, None, batch.target) for outputs in teachers)
+
+    def _outputs(self, records: dict[str, Any], batch: Batch, owner: str, order: tuple[int, Tensor] | None) -> Outputs:
+        """Outputs of what a model's taps recorded; ``task_loss`` is the cross-entropy with the soft labels.
 
         Raises:
             MTKDError: The model has another number of classes than the labels, or the tapped layer gives no tensor.
         """
+        target = batch.target
+        assert target is not None
         logits = _logits(records, owner).float()
+        if order is not None and logits.shape[1] == order[0]:
+            logits = logits[:, order[1].to(logits.device)]
         if len(logits) != len(target):
             raise MTKDError(
                 f'{owner}: its logits are {tuple(logits.shape)} for a batch of {len(target)} pictures; it must answer '
@@ -101,11 +152,7 @@ class Classification:
             )
         embedding = pool(feature if seen is None else seen).float()
         task_loss = F.cross_entropy(logits, target, reduction='none')
-        return Outputs(logits=logits, embedding=embedding, feature=feature, task_loss=task_loss)
-
-    def group(self, target: Tensor) -> Tensor:
-        """The labelled class; under Mixup the one with the larger share."""
-        return target.argmax(dim=1)
+        return Outputs(logits, embedding, (feature,), task_loss)
 
 
 def _logits(records: dict[str, Any], owner: str) -> Tensor:

@@ -82,7 +82,8 @@ def loaded_order(cfg: Mapping[str, Any]) -> Order | None:
         data sets that hold arrays (CIFAR) hold them so; ``None`` where there is no pipeline.
     """
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        pipelines = list(_pipelines((cfg.get(loader) or {}).get('dataset')))
+        found = data_sets((cfg.get(loader) or {}).get('dataset'))
+        pipelines = [each['pipeline'] for each in found if each.get('pipeline') is not None]
         if pipelines:
             return _order_after([transform for pipeline in pipelines for transform in pipeline])
     return None
@@ -187,14 +188,13 @@ def _numbers(values: Tensor | None) -> tuple[float, ...] | None:
     return None if values is None else tuple(float(f'{value:.7g}') for value in values.flatten().tolist())
 
 
-def _pipelines(dataset: Any) -> Iterator[Sequence[Mapping[str, Any]]]:
-    """Pipelines of a data set's config and of those that it wraps, the innermost first."""
+def data_sets(dataset: Any) -> Iterator[Mapping[str, Any]]:
+    """A data set's config and those that it wraps, the innermost first; of several beside one another the first."""
     if not isinstance(dataset, Mapping):
         return
     for inner in [dataset.get('dataset'), *(dataset.get('datasets') or [])[:1]]:
-        yield from _pipelines(inner)
-    if dataset.get('pipeline') is not None:
-        yield dataset['pipeline']
+        yield from data_sets(inner)
+    yield dataset
 
 
 def _order_after(transforms: Sequence[Mapping[str, Any]]) -> Order:

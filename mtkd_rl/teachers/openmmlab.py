@@ -8,12 +8,12 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmengine.model import revert_sync_batchnorm
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import DATASETS, MODELS, DefaultScope
 from torch import nn
 
 from mtkd_rl.errors import MTKDError, candidates
 from mtkd_rl.registry import TEACHERS
-from mtkd_rl.teachers.contract import InputContract, contract_of, loaded_order, pair_of
+from mtkd_rl.teachers.contract import InputContract, contract_of, data_sets, loaded_order, pair_of
 from mtkd_rl.teachers.restricted import NAME_IT, restricted
 
 
@@ -41,6 +41,20 @@ class OpenMMLab:
         self._cfg.merge_from_dict(dict(cfg_options or {}))
         kind = self._cfg.model.type
         self.description = f'OpenMMLab {getattr(kind, "__name__", kind) if isinstance(config, Mapping) else config}'
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names of the classes of the data that the config trains on; ``None`` where it does not say."""
+        for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+            for dataset in data_sets((self._cfg.get(loader) or {}).get('dataset')):
+                named = (dataset.get('metainfo') or {}).get('classes')
+                if named is None:
+                    with DATASETS.switch_scope_and_registry(self._cfg.get('default_scope')) as registry:
+                        kind = registry.get(dataset['type']) if isinstance(dataset['type'], str) else dataset['type']
+                    named = getattr(kind, 'METAINFO', {}).get('classes')
+                if named is not None:
+                    return (named,) if isinstance(named, str) else tuple(named)
+        return None
 
     def build(self) -> nn.Module:
         """Build the model.

@@ -34,6 +34,7 @@ class Teacher:
         layer: Module name of the tapped feature; ``None``: found by default.
         description: Where it comes from.
         sha256: Of its checkpoint file; of its parameters where there is no file.
+        classes: Names of its classes, in the order of its logits; ``None`` where they are not known.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Teacher:
     layer: str | None
     description: str
     sha256: str
+    classes: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         self.model.requires_grad_(False).eval()
@@ -147,6 +149,7 @@ class Options(NamedTuple):
         std: Like `mean`.
         channel_order: 'rgb' or 'bgr', instead of what the source says.
         input_size: Side, or height and width, instead of what the source says.
+        classes: Names of its classes, instead of what its checkpoint or its config says.
         strict: Refuse a checkpoint of which a key does not fit.
         trust: Unpickle the checkpoint without restriction.
     """
@@ -158,6 +161,7 @@ class Options(NamedTuple):
     std: Sequence[float] | None = None
     channel_order: Order | None = None
     input_size: int | Sequence[int] | None = None
+    classes: Sequence[str] | None = None
     strict: bool = True
     trust: bool = False
 
@@ -210,7 +214,8 @@ def _build_teacher(
                     f'{origin.description} returned a {type(model).__name__}, not an nn.Module; return the model'
                 )
             file = None if options.checkpoint in (None, RANDOM) else locate(str(options.checkpoint))
-            state_dict = file and state_dict_of(read_checkpoint(file, options.trust), file)
+            checkpoint = file and read_checkpoint(file, options.trust)
+            state_dict = checkpoint and state_dict_of(checkpoint, str(options.checkpoint))
         except MTKDError as error:
             raise MTKDError(f"teacher '{name}': {error}") from error
         if state_dict:
@@ -223,7 +228,16 @@ def _build_teacher(
         layer=options.layer,
         description=origin.description,
         sha256=sha256_of(file or model),
+        classes=tuple(options.classes or _saved_classes(checkpoint) or getattr(origin, 'classes', None) or ()) or None,
     )
+
+
+def _saved_classes(checkpoint: Any) -> tuple[str, ...] | None:
+    """Names of the classes that OpenMMLab's checkpoints hold of the data they were trained on."""
+    meta = checkpoint.get('meta') if isinstance(checkpoint, Mapping) else None
+    dataset = meta.get('dataset_meta') if isinstance(meta, Mapping) else None
+    classes = dataset.get('classes') if isinstance(dataset, Mapping) else None
+    return tuple(map(str, classes)) if isinstance(classes, list | tuple) and classes else None
 
 
 def _check(name: str, options: Options) -> None:
@@ -244,6 +258,9 @@ def _check(name: str, options: Options) -> None:
             )
     if options.std is not None and min(options.std) <= 0:
         raise MTKDError(f'{where}: std must be above 0, it is {tuple(options.std)}')
+    classes = options.classes
+    if classes is not None and not (isinstance(classes, list | tuple) and all(isinstance(c, str) for c in classes)):
+        raise MTKDError(f'{where}: classes must be a list of names in the order of its logits; it is {classes!r:.80}')
     size = options.input_size
     sides = [size, size] if isinstance(size, int) else size
     if sides is not None and not (_are_numbers(sides) and len(sides) == 2 and min(sides) > 0):

@@ -104,22 +104,23 @@ def everywhere(weights: Tensor) -> Decision:
     return Decision(weights, weights, torch.ones_like(weights[:, 0]))
 
 
-def leave_out(decision: Decision, present: Tensor) -> Decision:
-    """Moves the weights of absent teachers to the others, sample by sample.
+def leave_out(decision: Decision, logit: Tensor, feature: Tensor) -> Decision:
+    """Moves the weights of teachers that cannot teach to the others, sample by sample.
 
     Args:
         decision: A strategy's decision.
-        present: Bool ``(M,)``.
+        logit: Who teaches logits, bool ``(M,)``.
+        feature: Who teaches features, bool ``(M,)``.
 
     Returns:
-        The same numbers bit by bit when all are present; otherwise each sample's weights, zero where absent, with the
-        sum they had. All zero where nobody is present, or where those who are had no weight.
+        The same numbers bit by bit where all teach; otherwise each sample's weights, zero for who does not, with the
+        sum they had. All zero where nobody teaches, or where those who do had no weight.
     """
 
-    def moved(weights: Tensor) -> Tensor:
-        kept = torch.where(present, weights, 0.0)
+    def moved(weights: Tensor, teaching: Tensor) -> Tensor:
+        kept = torch.where(teaching, weights, 0.0)
         total = kept.sum(dim=1, keepdim=True)
         shares = kept / torch.where(total > 0, total, 1.0)
-        return torch.where(present.all(), weights, shares * weights.sum(dim=1, keepdim=True))
+        return torch.where(teaching.all(), weights, shares * weights.sum(dim=1, keepdim=True))
 
-    return decision._replace(logit=moved(decision.logit), feature=moved(decision.feature))
+    return decision._replace(logit=moved(decision.logit, logit), feature=moved(decision.feature, feature))

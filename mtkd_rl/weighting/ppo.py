@@ -115,7 +115,9 @@ class PPOWeighting:
             return {}
         observation, sampled = self._pending
         self._pending = None
-        explored = leave_out(self.agent.layout.decide(sampled.action), feedback.state.present)
+        state = feedback.state
+        explored = self.agent.layout.decide(sampled.action)
+        explored = leave_out(explored, state.teaching('logit'), state.teaching('feature'))
         reward = self.reward(feedback._replace(decision=explored))
         if reward.shape != observation.shape[:1]:
             raise MTKDError(

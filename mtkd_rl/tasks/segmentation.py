@@ -1,0 +1,178 @@
+"""Semantic segmentation with mmseg's segmenters."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mtkd_rl.registry import TASKS
+from mtkd_rl.taps import Tap
+from mtkd_rl.tasks.base import of_toolbox
+from mtkd_rl.tasks.classes import Common, relabelled
+from mtkd_rl.tasks.dense import Dense, Said, tensors_of, two_classes, weighed
+from mtkd_rl.tasks.detector_logits import first
+from mtkd_rl.teachers import Teacher
+from mtkd_rl.types import Batch, Compared, Outputs
+
+
+class Pixels(NamedTuple):
+    """Where a segmenter says the class scores of pixels.
+
+    Attributes:
+        layer: Name of the module that says them.
+        masks: Whether it says masks and the classes of these (MaskFormer and its like) instead of scores.
+    """
+
+    layer: str
+    masks: bool
+
+
+@TASKS.register_module()
+class Segmentation(Dense):
+    """mmseg's segmenters: of one head, of a cascade of heads, and of masks that are classified.
+
+    Logits are compared pixel by pixel on the grid of the student's own, where the label is not void.
+    """
+
+    @staticmethod
+    def accepts(student: nn.Module) -> bool:
+        """Whether the student is a segmenter of mmseg."""
+        if not of_toolbox(student, 'mmseg'):
+            return False
+        from mmseg.models.segmentors import BaseSegmentor
+
+        return isinstance(student, BaseSegmentor)
+
+    def meet(self, student: nn.Module, teachers: Sequence[Teacher], classes: Sequence[str] | None) -> list[str | None]:
+        """Also remembers which label is void."""
+        self.names = [teacher.name for teacher in teachers]
+        self.void = int(getattr(last_head(student), 'ignore_index', 255))
+        return super().meet(student, teachers, classes)
+
+    def correspond(self, student: nn.Module, teacher: nn.Module) -> str | None:
+        """Pixels correspond whatever the heads are; some heads give no scores of pixels in training."""
+        if pixels_of(student) is None:
+            return "the student's head gives no scores of pixels"
+        return None if pixels_of(teacher) is not None else 'its head gives no scores of pixels'
+
+    def speakers(self, model: nn.Module) -> dict[str, Tap]:
+        """A tap on what says the scores."""
+        pixels = pixels_of(model)
+        return {} if pixels is None else {'scores': Tap(pixels.layer)}
+
+    def said(self, model: nn.Module, records: dict[str, Any], batch: Batch) -> Said | None:
+        """Scores of the pixels, ``(B, C, h, w)``."""
+        pixels, said = pixels_of(model), records.get('scores')
+        if pixels is None or said is None:
+            return None
+        if not pixels.masks:
+            scores = first(said)
+            return Said(scores, (scores,))
+        classes, masks = (each[-1] for each in said)
+        return Said(semantic_logits(classes, masks), (classes, masks))
+
+    def seen(self, model: nn.Module, said: Any) -> tuple[Tensor, ...]:
+        """The levels that the head reads, where it says which."""
+        index = getattr(last_head(model), 'in_index', None)
+        wanted = [index] if isinstance(index, int) else index
+        if isinstance(said, list | tuple) and wanted and all(-len(said) <= i < len(said) for i in wanted):
+            said = [said[i] for i in wanted]
+        return tensors_of(said)
+
+    def read(self, inputs: Tensor, samples: Sequence[Any], records: dict[str, Any]) -> Batch:
+        """The batch; the group of a picture is the class that most of its pixels are of."""
+        labels = labels_of(samples)
+        if labels is None:
+            return Batch(inputs, samples, None, torch.zeros(len(samples), dtype=torch.long, device=inputs.device))
+        coarse = labels[:, ::4, ::4].flatten(1)
+        void = self.groups - 1
+        known = (coarse >= 0) & (coarse < void) & (coarse != self.void)
+        counts = inputs.new_zeros(len(samples), self.groups, dtype=torch.float32)
+        counts.scatter_add_(1, torch.where(known, coarse, void), torch.ones_like(coarse, dtype=torch.float32))
+        counts[:, void] *= 1e-6
+        return Batch(inputs, samples, None, counts.argmax(dim=1))
+
+    def relabel(self, sample: Any, common: Common) -> None:
+        """Pixels of classes that the teacher lacks are void."""
+        labels = sample.gt_sem_seg.data
+        kept = labels == self.void
+        sample.gt_sem_seg.data = relabelled(labels, common, self.n_classes, self.void).masked_fill(kept, self.void)
+
+    def compare(
+        self, student: Outputs, teachers: Sequence[Outputs], present: Tensor, batch: Batch
+    ) -> tuple[Compared | None, ...]:
+        """Pixels of the student's grid; the teachers' scores are resized to it, and the nearest label is taken."""
+        ours = student.logits
+        labels = labels_of(batch.samples)
+        if ours.dim() != 4 or labels is None:
+            return (None,) * len(teachers)
+        size = ours.shape[2:]
+        labels = F.interpolate(labels.unsqueeze(1).float(), size, mode='nearest').long().flatten(1)
+        classes = max(2, ours.shape[1])
+        known = (labels >= 0) & (labels < classes) & (labels != self.void)
+        target = torch.zeros(*labels.shape, classes, device=ours.device)
+        target.scatter_(2, torch.where(known, labels, 0).unsqueeze(2), known.unsqueeze(2).float())
+        return tuple(
+            None
+            if reason is not None
+            else self._pair(self.common.get(name), ours, F.interpolate(outputs.logits, size, mode='bilinear'), target)
+            for name, reason, outputs in zip(self.names, self.incomparable, teachers)
+        )
+
+    def _pair(self, common: Common | None, ours: Tensor, theirs: Tensor, target: Tensor) -> Compared:
+        """Student and teacher over the classes in common, at the pixels that are of these."""
+        if common is not None:
+            ours, theirs = ours[:, list(common.student)], theirs[:, list(common.teacher)]
+            target = target[:, :, list(common.student)]
+        student, teacher = (rows_of_pixels(x) for x in (ours, theirs))
+        return Compared(student, teacher, weighed(target.sum(dim=2)), target)
+
+
+def pixels_of(model: Any) -> Pixels | None:
+    """Where a segmenter says the scores of pixels; ``None`` where it does not, or not in training."""
+    heads = model.decode_head if isinstance(model.decode_head, nn.ModuleList) else [model.decode_head]
+    prefix = 'decode_head.{}' if isinstance(model.decode_head, nn.ModuleList) else 'decode_head'
+    for i, head in reversed(list(enumerate(heads))):
+        name = prefix.format(i)
+        if hasattr(head, 'kernel_update_head'):
+            return Pixels(f'{name}.kernel_update_head.{len(head.kernel_update_head) - 1}', masks=False)
+        if all(hasattr(head, part) for part in ('cls_embed', 'mask_embed', 'query_embed')):
+            return Pixels(name, masks=True)
+        if hasattr(head, 'conv_seg'):
+            return Pixels(f'{name}.conv_seg', masks=False)
+    return None
+
+
+def last_head(model: Any) -> Any:
+    """The head that predicts: of a cascade the last one."""
+    return model.decode_head[-1] if isinstance(model.decode_head, nn.ModuleList) else model.decode_head
+
+
+def labels_of(samples: Sequence[Any]) -> Tensor | None:
+    """Label maps, int64 ``(B, H, W)``; ``None`` where there are none."""
+    if 'gt_sem_seg' not in samples[0]:
+        return None
+    maps = [sample.gt_sem_seg.data for sample in samples]
+    return torch.stack([each.reshape(each.shape[-2:]) for each in maps]).long()
+
+
+def semantic_logits(classes: Tensor, masks: Tensor) -> Tensor:
+    """Class scores of pixels from masks with classes: ``log sum_q softmax(c_q) sigmoid(m_q)`` (Cheng et al., 2021).
+
+    Args:
+        classes: Scores of each query's class, the last one being no class at all, ``(B, Q, C + 1)``.
+        masks: Scores of each query's mask, ``(B, Q, h, w)``.
+
+    Returns:
+        ``(B, C, h, w)``.
+    """
+    share = torch.softmax(classes.float(), dim=-1)[..., :-1]
+    return torch.einsum('bqc,bqhw->bchw', share, masks.float().sigmoid()).clamp(min=1e-6).log()
+
+
+def rows_of_pixels(scores: Tensor) -> Tensor:
+    """Scores ``(B, C, h, w)`` as rows ``(B, h w, C)``; a single score as logits of yes and no, no being class 0."""
+    rows = scores.flatten(2).transpose(1, 2)
+    return two_classes(rows.squeeze(2)).flip(2) if rows.shape[2] == 1 else rows

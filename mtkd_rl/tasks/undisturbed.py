@@ -1,0 +1,105 @@
+"""Running a part of a model once more, without a trace in it."""
+
+import copy
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
+from torch.utils._pytree import tree_map
+
+from mtkd_rl.rng import isolated
+
+CONTAINERS = (list, dict, set, deque)
+OWN = frozenset(vars(nn.Module()))
+"""What every module has for itself: parameters, buffers, hooks and so on."""
+
+
+@contextmanager
+def undisturbed(model: nn.Module) -> Iterator[None]:
+    """Lets a model compute its loss again, as it would in training, but for normalisation and dropout.
+
+    Normalisation takes its saved statistics and dropout drops nothing, so that a picture's loss does not depend on
+    chance or on the pictures beside it. Heads that keep books of their own (Dynamic R-CNN's thresholds, EMANet's bases)
+    find them as they were, and so do the global random states. What is drawn inside is the same each time.
+
+    Args:
+        model: A student or a teacher; without gradients inside.
+    """
+    modules = list(model.modules())
+    modes = [module.training for module in modules]
+    attributes = [(vars(module), dict(vars(module))) for module in modules]
+    contents = [
+        (value, copy.copy(value))
+        for _, before in attributes
+        for name, value in before.items()
+        if type(value) in CONTAINERS and name not in OWN
+    ]
+    buffers = [
+        (module, name, value, value.clone())
+        for module in modules
+        if not isinstance(module, _NormBase)
+        for name, value in module._buffers.items()
+        if value is not None
+    ]
+    try:
+        with isolated(0), torch.no_grad():
+            for module in modules:
+                module.training = not (
+                    isinstance(module, _NormBase | _DropoutNd) or type(module).__name__ == 'DropPath'
+                )
+            yield
+    finally:
+        for live, before in attributes:
+            live.clear()
+            live.update(before)
+        for value, before in contents:
+            value.clear()
+            (value.extend if isinstance(value, list | deque) else value.update)(before)
+        for module, name, value, saved in buffers:
+            module._buffers[name] = value
+            value.copy_(saved)
+        for module, mode in zip(modules, modes):
+            module.training = mode
+
+
+@contextmanager
+def standing_in(model: nn.Module, parts: Mapping[str, Any]) -> Iterator[None]:
+    """Lets parts of a model say what they said before instead of running.
+
+    Args:
+        model: Its attributes are shadowed, as an entry of its own ``__dict__`` goes before its modules.
+        parts: Name of a child to what it says.
+    """
+
+    def says(what: Any) -> Callable[..., Any]:
+        return lambda *args, **kwargs: what
+
+    own = vars(model)
+    try:
+        own.update({name: says(what) for name, what in parts.items()})
+        yield
+    finally:
+        for name in parts:
+            own.pop(name, None)
+
+
+def rows_of(said: Any, i: int, size: int) -> Any:
+    """What a part of a model said about one picture, cut from the graph.
+
+    Args:
+        said: Tensors, nested as they may be; those whose first dimension is not the picture stay whole.
+        i: Number of the picture.
+        size: B.
+    """
+
+    def cut(x: Any) -> Any:
+        if not isinstance(x, Tensor):
+            return x
+        return x.detach()[i : i + 1] if x.dim() > 1 and len(x) == size else x.detach()
+
+    return tree_map(cut, said)
