@@ -48,6 +48,8 @@ def test_every_family_that_ships_is_there_with_configs_that_are(toolbox: str) ->
         ('a/net_r50_8xb4-20k_512x512.py', 'a/net_r101_8xb4-20k_512x512.py'),
         ('a/net_r50_1x_longer_name.py', 'a/sub/net_r18.py'),
         ('a/net_r50.py', 'a/net_r50_fpn.py'),
+        ('a/faster-rcnn_r50.py', 'a/mask-rcnn_r50.py'),
+        ('a/mask-rcnn_r50.py', 'a/cascade-mask-rcnn_r18.py'),
     ],
 )
 def test_names_tell_the_smaller_config(smaller: str, larger: str) -> None:
@@ -98,6 +100,24 @@ def test_a_config_without_a_model_says_so(tmp_path: Path) -> None:
         patch.chdir(tmp_path)
         with pytest.raises(prepare.NotOfTheTaskError, match='data alone'):
             prepare.read(tmp_path, 'a.py')
+
+
+def test_what_pads_and_what_takes_regions_is_made_small() -> None:
+    cfg = Config(
+        dict(
+            model=dict(
+                data_preprocessor=dict(size=(512, 1024), batch_augments=[dict(type='Pad', size=(1024, 1024)), dict()]),
+                backbone=dict(size=(9, 9)),
+                train_cfg=dict(rcnn=[dict(sampler=dict(num=512)), dict(sampler=dict(num=16))], sampler=dict()),
+            )
+        )
+    )
+    prepare.shrink(cfg, 96)
+    assert cfg.model.to_dict() == dict(
+        data_preprocessor=dict(size=(96, 96), batch_augments=[dict(type='Pad', size=(96, 96)), dict()]),
+        backbone=dict(size=(9, 9)),
+        train_cfg=dict(rcnn=[dict(sampler=dict(num=64)), dict(sampler=dict(num=16))], sampler=dict()),
+    )
 
 
 # ---- made data

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from mtkd_rl.compatibility import made, prepare
-from mtkd_rl.compatibility.plain import LEARNING_RATE
 from mtkd_rl.compatibility.reload import CHECKPOINT, EXPECTED, predictions
 
 ITERATIONS = 2
+LAST = 16
 
 
 class Samples(Dataset):
@@ -57,10 +57,9 @@ class Watch(Hook):
             return
         ours = {name: value for name, value in losses.items() if name.startswith('loss_kd_')}
         self.losses.append({name: float(value) for name, value in ours.items()})
-        learning = [parameter for parameter in student.parameters() if parameter.requires_grad]
         for name, value in ours.items():
             if not self.teaches.get(name):
-                self.teaches[name] = _has_gradient(value, learning)
+                self.teaches[name] = _has_gradient(value, student)
 
 
 def train(toolbox: str, root: str, config: str, side: int, folder: str) -> dict[str, Any]:
@@ -110,7 +109,7 @@ def _runner(toolbox: str, cfg: Config, samples: list[dict[str, Any]], watch: Wat
         work_dir=folder,
         train_dataloader=loader,
         train_cfg=dict(by_epoch=False, max_iters=ITERATIONS, val_interval=ITERATIONS + 1),
-        optim_wrapper=dict(optimizer=dict(type='SGD', lr=LEARNING_RATE)),
+        optim_wrapper=prepare.optimizer(),
         default_hooks=dict(checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=ITERATIONS)),
         custom_hooks=[hook, watch],
         default_scope=toolbox,
@@ -140,11 +139,20 @@ def _check(watch: Watch, student: nn.Module, before: dict[str, Tensor]) -> None:
         raise FloatingPointError('no parameter of the student has changed')
 
 
-def _has_gradient(loss: Tensor, parameters: list[nn.Parameter]) -> bool:
+def _has_gradient(loss: Tensor, student: nn.Module) -> bool:
+    """Whether a loss has a gradient for the student, looked for where it is near: the parts from the last to the first.
+
+    In each part the last parameters are asked first, for whose gradient nothing before them is computed.
+    """
     if not loss.requires_grad:
         return False
-    gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-    return any(gradient is not None and bool(gradient.any()) for gradient in gradients)
+    parts = [[value for value in part.parameters() if value.requires_grad] for part in student.children()]
+    near = [part[-LAST:] for part in reversed(parts)]
+    for parameters in [*near, *parts]:
+        gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True) if parameters else ()
+        if any(gradient is not None and bool(gradient.any()) for gradient in gradients):
+            return True
+    return False
 
 
 __all__ = ['CHECKPOINT', 'Samples', 'Watch', 'train']

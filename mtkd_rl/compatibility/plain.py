@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.optim import build_optim_wrapper
 
 from mtkd_rl.compatibility import made, prepare
-
-LEARNING_RATE = 1e-4
 
 
 def step(toolbox: str, root: str, config: str, own: str, others: dict[str, str]) -> dict[str, Any]:
@@ -49,14 +48,16 @@ def _step(toolbox: str, cfg: Any, side: int) -> dict[str, Any]:
     model.train()
     prepare.say_where_training_is()
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(learning, LEARNING_RATE)
     data = model.data_preprocessor(prepare.collate(toolbox)(made.batch(toolbox, cfg, side)), True)
     loss, _ = model.parse_losses(model(**data, mode='loss'))
-    loss.backward()
     if not torch.isfinite(loss):
         raise FloatingPointError(f'the loss is {float(loss)}')
+    loss.backward()
     if not any(parameter.grad is not None and parameter.grad.any() for parameter in learning):
         raise FloatingPointError('no parameter has a gradient')
-    optimizer.step()
+    wrapper = build_optim_wrapper(model, prepare.optimizer())
+    wrapper.step()
+    if not all(torch.isfinite(parameter).all() for parameter in learning):
+        raise FloatingPointError('a parameter is not finite after the step')
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return {'side': side, 'loss': float(loss), 'parameters': parameters}

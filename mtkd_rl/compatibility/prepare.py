@@ -14,6 +14,8 @@ from mmengine.model import BaseModel, revert_sync_batchnorm
 from mmengine.registry import MODELS, init_default_scope
 from mmengine.runner import set_random_seed
 
+from mtkd_rl.compatibility import made
+
 REMOTE = (
     'http://',
     'https://',
@@ -24,6 +26,10 @@ REMOTE = (
     's3://',
     'modelscope://',
 )
+
+
+REGIONS = 64
+"""How many regions of a picture a sampler takes at the most; 512 are usual."""
 
 
 class NotOfTheTaskError(Exception):
@@ -80,16 +86,19 @@ def check_task(toolbox: str, cfg: Config, own: str, others: Mapping[str, str]) -
 
 
 def shrink(cfg: Config, side: int) -> None:
-    """Lets the preprocessor leave pictures at a side, instead of padding them to the size of the real data.
+    """Keeps a step small: pictures stay at their side, and heads look at few of the regions in them.
 
     Args:
         cfg: Changed in place.
-        side: Of the pictures.
+        side: Of the pictures, which the preprocessor would pad to the size of the real data.
     """
     preprocessor = cfg.model.get('data_preprocessor') or {}
     for part in [preprocessor, *(preprocessor.get('batch_augments') or [])]:
         if isinstance(part, dict) and part.get('size') is not None:
             part['size'] = (side, side)
+    for sampler in made.find(cfg.model, 'sampler'):
+        if isinstance(sampler, dict) and isinstance(sampler.get('num'), int):
+            sampler['num'] = min(sampler['num'], REGIONS)
 
 
 def build(toolbox: str, cfg: Config) -> BaseModel:
@@ -109,6 +118,11 @@ def build(toolbox: str, cfg: Config) -> BaseModel:
         if _is_pretrained(getattr(module, 'init_cfg', None)):
             module.init_cfg = None
     return model.to(get_device())
+
+
+def optimizer() -> dict[str, Any]:
+    """Plain SGD whose steps stay small, however large the losses of random weights are, as an ``optim_wrapper``."""
+    return dict(optimizer=dict(type='SGD', lr=0.01), clip_grad=dict(max_norm=1.0))
 
 
 def say_where_training_is() -> None:

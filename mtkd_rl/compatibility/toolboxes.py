@@ -64,6 +64,9 @@ SMALL = ['atto', 'femto', 'pico', 'nano', 'xxs', 'xs', 'xxsmall', 'xsmall', 'tin
 LARGE = ['b', 'base', 'm', 'medium', 'l', 'large', 'h', 'huge', 'g', 'giant', 'x', 'xl', 'xlarge']
 """Words in a config's name by which it is small or large, the smallest first."""
 
+PARTS = ['mask', 'cascade', 'htc', 'detectors', 'ins', 'panoptic', 'scnet', 'upernet', 'uperhead']
+"""Words that tell of more parts in a model of the same backbone."""
+
 TRIED = 3
 """Configs of a family with a model of the task that are tried, the smallest first, until one trains plainly."""
 
@@ -123,16 +126,17 @@ def family_of(toolbox: str, config: str) -> tuple[str, str]:
     return below.parts[0], below.as_posix()
 
 
-def size_by_name(config: str) -> tuple[int, int, int, int, str]:
+def size_by_name(config: str) -> tuple[int, int, int, int, int, str]:
     """A key that sorts configs of one family by size, as far as their names tell.
 
     In this order: configs in the family's own folder before those below it; the first word of `SMALL`, no such word, or
-    the first of `LARGE`; the smallest depth or width (``r18``, ``resnet50``, ``w18``, ``400mf``); the length of the
-    name; the name.
+    the first of `LARGE`; how many words of `PARTS`; the smallest depth or width (``r18``, ``resnet50``, ``w18``,
+    ``400mf``); the length of the name; the name.
     """
     name = Path(config).stem.lower()
-    words = set(re.split(r'[-_.]', name))
+    words = re.split(r'[-_.]', name)
     order = [*SMALL, '', *LARGE]
-    rank = min((order.index(word) for word in words.intersection(order)), default=len(SMALL))
+    rank = min((order.index(word) for word in words if word in order), default=len(SMALL))
+    parts = sum(word in PARTS for word in words)
     numbers = [int(number) for number in re.findall(r'(?<![a-z\d.])[a-z]*(\d{2,3})(?:mf)?(?![a-z\d])', name)]
-    return config.count('/'), rank, min(numbers, default=999), len(name), name
+    return config.count('/'), rank, parts, min(numbers, default=999), len(name), name
