@@ -385,6 +385,19 @@ def test_the_gradient_of_modulated_deform_conv2d(steps, with_bias):
     assert gradcheck(lambda *inputs: ops.modulated_deform_conv2d(*inputs, *more, *steps), inputs, fast_mode=True)
 
 
+def test_modulated_deform_conv2d_with_offsets_larger_than_its_output():
+    steps = Steps(padding=(1, 0))
+    image, offset, mask, weight = conv_inputs(steps)
+    large = [F.pad(each, (0, 3, 0, 2), value=9.0) for each in (offset, mask)]
+    for each, small in zip(large, (offset, mask)):
+        for b in range(2):  # mmcv's kernel goes through memory by the output's size
+            each[b].view(-1)[: small[b].numel()] = small[b].view(-1)
+    wanted = deformed(image, offset, mask, weight, steps)
+    torch.testing.assert_close(ops.modulated_deform_conv2d(image, *large, weight, None, *steps), wanted)
+    inputs = [each.double().requires_grad_() for each in (image, *large, weight)]
+    assert gradcheck(lambda *inputs: ops.modulated_deform_conv2d(*inputs, None, *steps), inputs, fast_mode=True)
+
+
 def test_masked_conv2d():
     layer = ops.MaskedConv2d(3, 4, (3, 5), padding=(1, 2))
     image, mask = torch.randn(1, 3, 6, 7), torch.rand(1, 6, 7) > 0.5

@@ -5,6 +5,8 @@ y before x for every point of the kernel, mask (B, deformable_group * kH * kW, H
 Outputs and gradients are set in place.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -116,9 +118,14 @@ def modulated_deform_conv_forward(
     deformable_group: int,
     with_bias: bool,
 ) -> None:
-    """Set ``output`` to the deformable convolution of version 2; the buffers are not used."""
+    """Set ``output`` to the deformable convolution of version 2; the buffers are not used.
+
+    Offsets and masks may be larger than the output (DyHead's are): the first values of an image's are read, as if they
+    had the output's size.
+    """
     steps = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
     name = 'modulated_deform_conv_forward'
+    offset, mask = _read(offset, output), _read(mask, output)
     output.copy_(_forward(name, input, weight, offset, mask, bias if with_bias else None, steps))
 
 
@@ -151,9 +158,13 @@ def modulated_deform_conv_backward(
     """Set the gradients of everything; that of the bias only where there is one."""
     steps = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
     name = 'modulated_deform_conv_backward'
+    offset, mask = _read(offset, grad_output), _read(mask, grad_output)
     gradients = _backward(name, grad_output, input, weight, offset, mask, bias if with_bias else None, steps)
-    for into, gradient in zip((grad_input, grad_weight, grad_offset, grad_mask), gradients):
-        into.copy_(gradient)
+    grad_input.copy_(gradients[0])
+    grad_weight.copy_(gradients[1])
+    for into, gradient in zip((grad_offset, grad_mask), gradients[2:]):
+        unread = into[0].numel() - gradient[0].numel()
+        into.copy_(F.pad(gradient.flatten(1), (0, unread)).view_as(into))
     if with_bias:
         grad_bias.copy_(gradients[4])
 
@@ -181,6 +192,12 @@ def masked_col2im_forward(
 ) -> None:
     """Set ``im`` (1, C, H, W) at N places to ``col`` (C, N)."""
     im[0][:, mask_h_idx, mask_w_idx] = col
+
+
+def _read(values: Tensor, output: Tensor) -> Tensor:
+    """What mmcv reads of offsets or masks (B, C, ...) for an output (B, O, H', W'): (B, C, H', W')."""
+    size = (values.size(1), *output.shape[2:])
+    return values.flatten(1)[:, : math.prod(size)].unflatten(1, size)
 
 
 def _forward(
