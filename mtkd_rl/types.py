@@ -79,8 +79,7 @@ class Compared(NamedTuple):
     Attributes:
         student: ``(B, C)``, or ``(B, P, C)`` with places.
         teacher: The same shape.
-        weight: How much each place counts, float32 ``(B, P)``, of sum 1 or 0 over a picture's places; ``None`` without
-            places.
+        weight: How much each place counts, float32 ``(B, P)``; ``None`` without places.
         target: Soft labels of the shape of the logits; ``None`` where a row has no label.
     """
 
@@ -90,8 +89,12 @@ class Compared(NamedTuple):
     target: Tensor | None
 
     def by_sample(self, rows: Tensor) -> Tensor:
-        """What was computed of all rows, ``(B,)`` or ``(B * P,)``, as one value a sample, ``(B,)``."""
+        """What was computed of all rows, ``(B,)`` or ``(B * P,)``, as a weighted sum for each sample, ``(B,)``."""
         return rows if self.weight is None else (rows.view_as(self.weight) * self.weight).sum(dim=1)
+
+    def mean(self, rows: Tensor) -> Tensor:
+        """The same as a mean; 0 where nothing counts."""
+        return rows if self.weight is None else self.by_sample(rows) / self.weight.sum(dim=1).clamp(min=1e-12)
 
 
 class Knowledge(NamedTuple):

@@ -450,11 +450,9 @@ MISTAKES = [
     Mistake(LAYERS, 'a layer that never runs', ['teacher a', 'did not run'], network(layer='unused')),
     Mistake(
         LAYERS,
-        'a student with a multi-label head',
-        ['single-label classifier'],
-        config=dict(
-            student=runs.classifier() | dict(head=dict(type='MultiLabelLinearClsHead', num_classes=10, in_channels=8))
-        ),
+        'a student that regresses',
+        ['of no task', 'classifier of mmpretrain'],
+        config=dict(student=runs.classifier() | dict(head=dict(type='RegressionHead'))),
     ),
     Mistake(RESUME, 'a file that is not there', ['no/epoch_3.pth'], argv=('--resume', 'no/epoch_3.pth')),
     Mistake(

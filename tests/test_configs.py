@@ -1,4 +1,4 @@
-"""Every config of the repository: it parses, its model builds, and its teachers are there and know the same classes."""
+"""Every config of a classifier: it parses, its model builds, and its teachers are there and know the same classes."""
 
 import math
 import re
@@ -19,7 +19,8 @@ from mmpretrain.structures import DataSample
 from torch import nn
 
 ROOT = Path(__file__).resolve().parent.parent / 'configs'
-ALL = sorted(path for path in ROOT.rglob('*.py') if '_base_' not in path.parts)
+FOLDERS = ('cifar10', 'cifar100', 'digits', 'imagenet')
+ALL = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob('*.py') if '_base_' not in path.parts)
 # The folders whose teachers are trained by the configs next to them.
 PAPER = [path for path in ALL if path.relative_to(ROOT).parts[0] in ('cifar10', 'cifar100', 'imagenet')]
 

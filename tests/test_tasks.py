@@ -10,7 +10,7 @@ from torch import nn
 from mtkd_rl.distiller import Distiller
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.losses import build_loss
-from mtkd_rl.tasks import Classification, find_task
+from mtkd_rl.tasks import Classification, MultiLabel, find_task
 from mtkd_rl.teachers import build_pool, contract_of
 from mtkd_rl.teachers.openmmlab import packaged
 from mtkd_rl.weighting import PPOWeighting
@@ -209,14 +209,12 @@ def test_a_frozen_backbone_is_taught_where_it_can_learn():
     assert not lesson.feedback.credit['feature'].alignment.any()
 
 
-@pytest.mark.parametrize(
-    'head', [dict(type='MultiLabelLinearClsHead', num_classes=10, in_channels=64), dict(type='RegressionHead'), None]
-)
-def test_students_that_are_no_single_label_classifiers(head):
+@pytest.mark.parametrize('head', [dict(type='RegressionHead'), None])
+def test_students_of_no_known_task(head):
     cfg = dict(type='ImageClassifier', **FAMILIES['ResNet'] | dict(head=head))
     student = nn.Linear(2, 2) if head is None else MODELS.build(ConfigDict(cfg))
     assert not Classification.accepts(student)
-    with pytest.raises(MTKDError, match=r'single-label classifier of mmpretrain'):
+    with pytest.raises(MTKDError, match=r'use a classifier of mmpretrain'):
         find_task(student)
 
 
@@ -255,3 +253,32 @@ def test_configs_of_mmpretrain_as_they_are(name):
     teacher = dict(type='Torchvision', model='squeezenet1_1', num_classes=1000, checkpoint='random', input_size=64)
     _, lesson = step(distiller_of(student, dict(t=teacher)), torch.randint(0, 256, (2, 3, size, size)))
     assert all(torch.isfinite(loss) for loss in lesson.losses.values())
+
+
+def test_a_multi_label_student():
+    """Its logits are compared class by class, as binary cross-entropies and divergences."""
+    head = dict(type='MultiLabelLinearClsHead', num_classes=10, in_channels=FAMILIES['ResNet']['head']['in_channels'])
+    cfg = dict(type='ImageClassifier', **FAMILIES['ResNet'] | dict(head=head))
+    student = MODELS.build(ConfigDict(cfg))
+    assert isinstance(find_task(student), MultiLabel)
+    distiller = distiller_of(student, dict(a=MINE['mine']))
+    pictures = picture_of('ResNet')
+    samples = [DataSample().set_gt_label([i, i + 3]) for i in range(len(pictures))]
+    data = student.data_preprocessor(dict(inputs=list(pictures), data_samples=samples), training=True)
+    student.train()
+    distiller.student_taps.start()
+    own = student(**data, mode='loss')
+    lesson = distiller.lesson(**data, losses=own, factor=1.0)
+    state = lesson.feedback.state
+    assert state.target is None
+    assert state.group.tolist() == [0, 1, 2, 3]
+    torch.testing.assert_close(state.student.task_loss.mean(), own['loss'].detach(), rtol=1e-4, atol=1e-5)
+
+    def binary(logits):
+        return torch.distributions.Bernoulli(logits=logits / 4)
+
+    ours, theirs = binary(state.student.logits), binary(state.teachers[0].logits)
+    expected = 16 * torch.distributions.kl_divergence(theirs, ours).sum(dim=1)
+    torch.testing.assert_close(lesson.feedback.knowledge.logit[:, 0], expected, rtol=1e-4, atol=1e-5)
+    sum(lesson.losses.values()).backward()
+    assert student.head.fc.weight.grad.any()

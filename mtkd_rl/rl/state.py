@@ -69,7 +69,8 @@ def _mean_logits(compared: Compared | None) -> list[Tensor]:
         return []
     if compared.weight is None:
         return [compared.teacher]
-    return [(compared.teacher * compared.weight.unsqueeze(2)).sum(dim=1)]
+    share = compared.weight / compared.weight.sum(dim=1, keepdim=True).clamp(min=1e-12)
+    return [(compared.teacher * share.unsqueeze(2)).sum(dim=1)]
 
 
 def _scalars(task_loss: Tensor, compared: Compared | None, logits: Tensor | None) -> Tensor:
@@ -81,10 +82,10 @@ def _scalars(task_loss: Tensor, compared: Compared | None, logits: Tensor | None
         return torch.stack([_squash(task_loss), torch.exp(-task_loss), torch.zeros_like(task_loss)], dim=1)
     log_p = torch.log_softmax(logits, dim=-1)
     p = log_p.exp()
-    entropy = compared.by_sample(-(p * log_p).sum(dim=-1).flatten()) / math.log(max(2, p.shape[-1]))
+    entropy = compared.mean(-(p * log_p).sum(dim=-1).flatten()) / math.log(max(2, p.shape[-1]))
     if compared.target is None:
         return torch.stack([_squash(task_loss), torch.exp(-task_loss), entropy], dim=1)
-    label = compared.by_sample((p * compared.target).sum(dim=-1).flatten())
+    label = compared.mean((p * compared.target).sum(dim=-1).flatten())
     return torch.stack([_squash(task_loss), label, entropy], dim=1)
 
 

@@ -121,7 +121,7 @@ def find_task(student: nn.Module) -> Task:
             return build(TASKS, {'type': name}, 'task')
     raise MTKDError(
         f'the student ({type(student).__name__}) is of no task that mtkd_rl knows ({", ".join(TASKS.module_dict)}): '
-        'use a single-label classifier of mmpretrain, a detector of mmdet or a segmenter of mmseg, or register a task '
+        'use a classifier of mmpretrain, a detector of mmdet or a segmenter of mmseg, or register a task '
         'for it in mtkd_rl.registry.TASKS'
     )
 

@@ -80,7 +80,7 @@ class Classification:
 
     def read(self, inputs: Tensor, samples: Sequence[Any], records: dict[str, Any]) -> Batch:
         """The batch with soft labels: ``gt_score`` where batch augmentation made it, else one-hot ``gt_label``."""
-        logits = _logits(records, 'student')
+        logits = logits_of(records, 'student')
         self.groups = logits.shape[1]
         if 'gt_score' in samples[0]:
             target = torch.stack([sample.gt_score for sample in samples]).to(logits.device, torch.float32)
@@ -108,6 +108,15 @@ class Classification:
             self.run(teacher.model, inputs)
         return self._outputs(taps.take(), batch, owner, self._order.get(teacher.name))
 
+    def target(self, batch: Batch) -> Tensor:
+        """Soft labels, float32 ``(B, C)``."""
+        assert batch.target is not None
+        return batch.target
+
+    def task_loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy with the soft labels, ``(B,)``."""
+        return F.cross_entropy(logits, target, reduction='none')
+
     def outputs(
         self, student: nn.Module, records: dict[str, Any], batch: Batch, losses: dict[str, Any]
     ) -> tuple[Outputs, Points]:
@@ -122,14 +131,13 @@ class Classification:
         return tuple(Compared(student.logits, outputs.logits, None, batch.target) for outputs in teachers)
 
     def _outputs(self, records: dict[str, Any], batch: Batch, owner: str, order: tuple[int, Tensor] | None) -> Outputs:
-        """Outputs of what a model's taps recorded; ``task_loss`` is the cross-entropy with the soft labels.
+        """Outputs of what a model's taps recorded.
 
         Raises:
             MTKDError: The model has another number of classes than the labels, or the tapped layer gives no tensor.
         """
-        target = batch.target
-        assert target is not None
-        logits = _logits(records, owner).float()
+        target = self.target(batch)
+        logits = logits_of(records, owner).float()
         if order is not None and logits.shape[1] == order[0]:
             logits = logits[:, order[1].to(logits.device)]
         if len(logits) != len(target):
@@ -151,11 +159,10 @@ class Classification:
                 f'output is a tensor with `{where}`'
             )
         embedding = pool(feature if seen is None else seen).float()
-        task_loss = F.cross_entropy(logits, target, reduction='none')
-        return Outputs(logits, embedding, (feature,), task_loss)
+        return Outputs(logits, embedding, (feature,), self.task_loss(logits, target))
 
 
-def _logits(records: dict[str, Any], owner: str) -> Tensor:
+def logits_of(records: dict[str, Any], owner: str) -> Tensor:
     """The recorded logits; models with two heads (Conformer) are read as they predict, by their sum."""
     said = records.get('logits')
     heads: list[Any] = list(said) if isinstance(said, list | tuple) else [said]
