@@ -135,6 +135,16 @@ class State(NamedTuple):
         return self.present & self.comparable if kind == 'logit' else self.present
 
     @property
+    def teacher_entropy(self) -> Tensor:
+        """Entropy in nats of every teacher's prediction, ``(B, M)``, a mean over places; 0 where none is compared."""
+        columns = [torch.zeros_like(self.student.task_loss)] * len(self.teachers)
+        for m, each in enumerate(self.compared):
+            if each is not None:
+                log_p = torch.log_softmax(each.teacher, dim=-1)
+                columns[m] = each.mean(-(log_p.exp() * log_p).sum(dim=-1).flatten())
+        return torch.stack(columns, dim=1)
+
+    @property
     def teacher_loss(self) -> Tensor:
         """Task loss of every sample under every teacher, ``(B, M)``."""
         return torch.stack([teacher.task_loss for teacher in self.teachers], dim=1)

@@ -329,10 +329,10 @@ def test_a_students_teachers_come_from_the_readmes_source(modules):
 def test_the_readmes_strategy_trusts_who_is_sure(modules):
     importlib.import_module('my_strategies')
     state, *_ = batch(one_is_right, torch.Generator().manual_seed(0), size=4)
-    unsure = state.teachers[1]._replace(logits=torch.zeros(4, 10))
-    sure = state.teachers[0]._replace(logits=100 * torch.eye(10)[:4])
+    sure, unsure = 100 * torch.eye(10)[:4], torch.zeros(4, 10)
+    compared = tuple(state.compared[0]._replace(teacher=logits) for logits in (sure, unsure))
     weights = build(STRATEGIES, {'type': 'EntropyWeighting'}, 'strategy').decide(
-        state._replace(teachers=(sure, unsure))
+        state._replace(teachers=state.teachers[:2], compared=compared)
     )
     # entropies 0 and log 10: e^0 / (e^0 + e^-log 10) = 10 / 11
     assert torch.allclose(weights.logit, torch.tensor([10 / 11, 1 / 11]).expand(4, 2))

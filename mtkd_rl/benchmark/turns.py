@@ -1,7 +1,9 @@
 """Training loops that run some iterations whenever the parent process says so, and the Runner around them."""
 
+import copy
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -10,9 +12,11 @@ import torch
 from mmengine.registry import RUNNERS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
+from torch.utils.data import Dataset
 
 from mtkd_rl.benchmark.configs import picture_size
 from mtkd_rl.benchmark.memory import memory_kind, peak_memory, start_memory
+from mtkd_rl.compatibility.made import batch
 from mtkd_rl.hook import MTKDHook
 
 WARMUP = 3
@@ -125,26 +129,59 @@ class TurnRunner(Runner):
 
     def build_train_loop(self, loop: Any) -> TurnLoop:
         """The loop that takes turns, over made pictures of the size, channels and classes that the config has."""
-        model: Any = self.model
-        convolutions = (module for module in model.modules() if isinstance(module, nn.Conv2d))
-        size = self.batch_size
-        classes = getattr(getattr(model, 'head', None), 'num_classes', None)
+        scope = self.cfg.get('default_scope')
+        dense = scope in ('mmdet', 'mmseg')
+        collate = {'type': 'pseudo_collate' if dense else 'default_collate'}
         loader = self.build_dataloader(
             {
-                'batch_size': size,
+                'batch_size': self.batch_size,
                 'num_workers': 0,
                 'sampler': {'type': 'DefaultSampler', 'shuffle': False},
-                'collate_fn': self.cfg.train_dataloader.get('collate_fn', {'type': 'default_collate'}),
-                'dataset': {
-                    'type': 'mtkd_rl.MadeClassification',
-                    'n': size * EPOCH,
-                    'size': picture_size(self.cfg.train_dataloader.dataset),
-                    'num_classes': classes or model.data_preprocessor.num_classes,
-                    'channels': next(convolutions).in_channels,
-                },
+                'collate_fn': self.cfg.train_dataloader.get('collate_fn', collate),
+                'dataset': self._annotated(scope) if dense else self._labelled(),
             }
         )
         return self.loop(self, loader, self.parent)
+
+    def _labelled(self) -> dict[str, Any]:
+        """Pictures with one label each."""
+        model: Any = self.model
+        convolutions = (module for module in model.modules() if isinstance(module, nn.Conv2d))
+        classes = getattr(getattr(model, 'head', None), 'num_classes', None)
+        return {
+            'type': 'mtkd_rl.MadeClassification',
+            'n': self.batch_size * EPOCH,
+            'size': picture_size(self.cfg.train_dataloader.dataset),
+            'num_classes': classes or model.data_preprocessor.num_classes,
+            'channels': next(convolutions).in_channels,
+        }
+
+    def _annotated(self, toolbox: str) -> 'Repeated':
+        """Square pictures of the area that the config has, a multiple of 32 pixels wide, with boxes or label maps."""
+        height, width = picture_size(self.cfg.train_dataloader.dataset)
+        side = 32 * math.ceil((height * width) ** 0.5 / 32)
+        return Repeated(batch(toolbox, self.cfg, side, self.batch_size), EPOCH)
+
+
+class Repeated(Dataset):
+    """The same few samples again and again.
+
+    Args:
+        samples: As a data set gives them.
+        times: How often.
+    """
+
+    def __init__(self, samples: Sequence[Any], times: int) -> None:
+        self.samples = samples
+        self.times = times
+
+    def __len__(self) -> int:
+        """How many samples there seem to be."""
+        return self.times * len(self.samples)
+
+    def __getitem__(self, index: int) -> Any:
+        """A copy, since preprocessors change what they are given."""
+        return copy.deepcopy(self.samples[index % len(self.samples)])
 
 
 def device_name(device: torch.device) -> str:

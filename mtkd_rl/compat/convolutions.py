@@ -14,6 +14,9 @@ from torch import Tensor
 from mtkd_rl.compat.missing import torchvision_operators
 from mtkd_rl.compat.precision import wide
 
+FAR = 1e6
+"""Pixels."""
+
 
 def deform_conv_forward(
     input: Tensor,
@@ -232,7 +235,12 @@ def _backward(
 def _arguments(
     input: Tensor, weight: Tensor, offset: Tensor, mask: Tensor | None, bias: Tensor | None
 ) -> tuple[Tensor, ...]:
-    """What torchvision takes; it wants some mask and bias even where there are none."""
+    """What torchvision takes; it wants some mask and bias even where there are none.
+
+    An offset that is not finite points far away, where there is nothing, as with mmcv; torchvision would read from
+    anywhere, and the process die.
+    """
     mask = input.new_zeros(len(input), 1) if mask is None else mask
     bias = input.new_zeros(len(weight)) if bias is None else bias
+    offset = wide(offset).nan_to_num(FAR, FAR, -FAR)
     return tuple(map(wide, (input, weight, offset, mask, bias)))

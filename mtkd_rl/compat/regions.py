@@ -27,7 +27,7 @@ def roi_align_forward(
 
     Args:
         input: (B, C, H, W).
-        rois: (K, 5), in pixels of the picture.
+        rois: (K, 5), in pixels of the picture. One with a corner that is not finite gives NaN.
         output: Set, (K, C, aligned_height, aligned_width).
         argmax_y: Not used.
         argmax_x: Not used.
@@ -45,7 +45,8 @@ def roi_align_forward(
         raise missing("roi_align_forward with pool_mode='max'")
     size = (spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned)
     image = wide(input)
-    output.copy_(torchvision_operators('roi_align_forward').roi_align(image, rois.to(image.dtype), *size))
+    pooled = torchvision_operators('roi_align_forward').roi_align(image, _finite(rois, image.dtype), *size)
+    output.copy_(pooled.masked_fill((~rois.isfinite()).any(1)[:, None, None, None], math.nan))
 
 
 def roi_align_backward(
@@ -65,7 +66,12 @@ def roi_align_backward(
     gradient = wide(grad_output)
     size = (spatial_scale, aligned_height, aligned_width, *grad_input.shape, sampling_ratio, aligned)
     operators = torchvision_operators('roi_align_backward')
-    grad_input.copy_(operators._roi_align_backward(gradient, rois.to(gradient.dtype), *size))
+    grad_input.copy_(operators._roi_align_backward(gradient, _finite(rois, gradient.dtype), *size))
+
+
+def _finite(rois: Tensor, dtype: torch.dtype) -> Tensor:
+    """Regions without what is not finite, with which torchvision would read from anywhere, and the process die."""
+    return rois.to(dtype).nan_to_num(0.0, 0.0, 0.0)
 
 
 def roi_pool_forward(
@@ -154,7 +160,8 @@ def deform_roi_pool_forward(
         gamma: Factor of the offsets.
     """
     image = wide(input)
-    bins = _moved_bins(rois, offset, pooled_height, pooled_width, spatial_scale, gamma).to(image.dtype)
+    bins = _moved_bins(rois, offset, pooled_height, pooled_width, spatial_scale, gamma)
+    bins = _finite(bins, image.dtype)
     pooled = torchvision_operators('deform_roi_pool_forward').roi_align(image, bins, 1.0, 1, 1, sampling_ratio, True)
     output.copy_(pooled.view(len(rois), pooled_height, pooled_width, -1).permute(0, 3, 1, 2))
 
@@ -174,7 +181,8 @@ def deform_roi_pool_backward(
 ) -> None:
     """Set ``grad_input`` and, where there are offsets, ``grad_offset``; see `deform_roi_pool_forward`."""
     gradient = wide(grad_output)
-    bins = _moved_bins(rois, offset, pooled_height, pooled_width, spatial_scale, gamma).to(gradient.dtype)
+    bins = _moved_bins(rois, offset, pooled_height, pooled_width, spatial_scale, gamma)
+    bins = _finite(bins, gradient.dtype)
     by_bin = gradient.permute(0, 2, 3, 1).reshape(len(bins), -1, 1, 1)
     operator = torchvision_operators('deform_roi_pool_backward')._roi_align_backward
     grad_input.copy_(operator(by_bin, bins, 1.0, 1, 1, *grad_input.shape, sampling_ratio, True))

@@ -50,7 +50,7 @@ def read(root: Path, config: str) -> Config:
         NotOfTheTaskError: It has no model.
     """
     os.chdir(root)
-    cfg = Config.fromfile(root / 'configs' / config)
+    cfg = Config.fromfile(root / 'configs' / config, format_python_code=False)  # formatting takes seconds
     if not isinstance(cfg.get('model'), Mapping):
         raise NotOfTheTaskError('no model: the config is of data alone')
     _keep_local(cfg.model)

@@ -2,8 +2,9 @@
 
 import copy
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from torch.utils._pytree import tree_map
 from mtkd_rl.rng import isolated
 
 CONTAINERS = (list, dict, set, deque)
+STEADY = (_NormBase, _DropoutNd, nn.MultiheadAttention)
+"""What does in evaluation what it does not do in training; a head's own way to compute its loss stays training's."""
 OWN = frozenset(vars(nn.Module()))
 """What every module has for itself: parameters, buffers, hooks and so on."""
 
@@ -32,7 +35,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     """
     modules = list(model.modules())
     modes = [module.training for module in modules]
-    attributes = [(vars(module), dict(vars(module))) for module in modules]
+    attributes = [(vars(each), dict(vars(each))) for each in [*modules, *_helpers(modules)]]
     contents = [
         (value, copy.copy(value))
         for _, before in attributes
@@ -49,14 +52,13 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     try:
         with isolated(0), torch.no_grad():
             for module in modules:
-                module.training = not (
-                    isinstance(module, _NormBase | _DropoutNd) or type(module).__name__ == 'DropPath'
-                )
+                module.training = not isinstance(module, STEADY) and type(module).__name__ != 'DropPath'
             yield
     finally:
         for live, before in attributes:
-            live.clear()
-            live.update(before)
+            for name in live.keys() - before.keys():
+                del live[name]
+            live.update({name: value for name, value in before.items() if live.get(name) is not value})
         for value, before in contents:
             value.clear()
             (value.extend if isinstance(value, list | deque) else value.update)(before)
@@ -65,6 +67,15 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
             value.copy_(saved)
         for module, mode in zip(modules, modes):
             module.training = mode
+
+
+def _helpers(modules: Iterable[nn.Module]) -> list[Any]:
+    """Objects of modules that are none themselves and may remember things: assigners, samplers, coders."""
+    values = [value for module in modules for name, value in vars(module).items() if name not in OWN]
+    flat = [each for value in values for each in (value if isinstance(value, list | tuple) else [value])]
+    no_helper = (nn.Module, Tensor, type, ModuleType, FunctionType, MethodType, Mapping)
+    found = {id(each): each for each in flat if hasattr(each, '__dict__') and not isinstance(each, no_helper)}
+    return list(found.values())
 
 
 @contextmanager
