@@ -261,6 +261,18 @@ def test_the_gradient_of_roi_align(half):
     assert gradcheck(lambda image: ops.roi_align(image, ROIS.double(), (2, 3), 0.5, 0, 'avg', half), double(2, 2, 5, 6))
 
 
+@pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf])
+def test_regions_that_are_not_finite(value):
+    image, rois = torch.randn(2, 3, 9, 8, requires_grad=True), ROIS.clone()
+    rois[1, 3] = value
+    pooled = ops.roi_align(image, rois, (2, 3), 0.5, 0, 'avg', True)
+    assert pooled[1].isnan().all()
+    others = [0, 2, 3]
+    torch.testing.assert_close(pooled[others], ops.roi_align(image, ROIS[others], (2, 3), 0.5, 0, 'avg', True))
+    pooled[others].sum().backward()
+    assert image.grad.isfinite().all()
+
+
 def test_roi_pool():
     image = torch.randn(2, 3, 9, 8)
     wanted = torch.zeros(4, 3, 2, 3)
@@ -396,6 +408,21 @@ def test_modulated_deform_conv2d_with_offsets_larger_than_its_output():
     torch.testing.assert_close(ops.modulated_deform_conv2d(image, *large, weight, None, *steps), wanted)
     inputs = [each.double().requires_grad_() for each in (image, *large, weight)]
     assert gradcheck(lambda *inputs: ops.modulated_deform_conv2d(*inputs, None, *steps), inputs, fast_mode=True)
+
+
+@pytest.mark.parametrize('value', [math.nan, math.inf, -math.inf, 1e30])
+def test_offsets_that_point_nowhere_see_nothing(value):
+    steps = STEPS[1]
+    image, offset, mask, weight = conv_inputs(steps)
+    offset[:, :, 1] = value
+    wanted = deformed(image, offset, mask, weight, steps)
+    inputs = [each.requires_grad_() for each in (image, offset, mask, weight)]
+    out = ops.modulated_deform_conv2d(*inputs, None, *steps)
+    torch.testing.assert_close(out, wanted)
+    assert not out[:, :, 1].any()
+    out.sum().backward()
+    assert all(each.grad.isfinite().all() for each in inputs)
+    assert not offset.grad[:, :, 1].any()
 
 
 def test_masked_conv2d():
