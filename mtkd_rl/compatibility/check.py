@@ -71,9 +71,9 @@ class Workers:
     def __init__(self, toolbox: str, jobs: int, log: Path) -> None:
         modules = {'plain': 'mtkd_rl.compat', 'hooked': 'mtkd_rl.hook'}
         self._pairs: Queue[dict[str, Server]] = Queue()
-        self._all = [
-            {name: Server([module, f'{toolbox}.models'], log) for name, module in modules.items()} for _ in range(jobs)
-        ]
+        # what a Runner would import of the toolbox, so that no task has to
+        parts = [f'{toolbox}.{part}' for part in ('models', 'datasets', 'engine', 'visualization')]
+        self._all = [{name: Server([module, *parts], log) for name, module in modules.items()} for _ in range(jobs)]
         for pair in self._all:
             self._pairs.put(pair)
 

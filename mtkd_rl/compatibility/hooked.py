@@ -1,5 +1,6 @@
 """Two iterations of a config with `MTKDHook` and two teachers, by mmengine's Runner, and the checkpoint of it."""
 
+import copy
 import importlib
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ class Samples(Dataset):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        return self.samples[index]
+        return copy.deepcopy(self.samples[index])  # losses change their samples in place
 
 
 class Watch(Hook):

@@ -50,7 +50,8 @@ def read(root: Path, config: str) -> Config:
         NotOfTheTaskError: It has no model.
     """
     os.chdir(root)
-    cfg = Config.fromfile(root / 'configs' / config, format_python_code=False)  # formatting takes seconds
+    shipped = Config.fromfile(root / 'configs' / config)
+    cfg = Config(dict(shipped.items()), format_python_code=False)  # the Runner's prints of it would take seconds
     if not isinstance(cfg.get('model'), Mapping):
         raise NotOfTheTaskError('no model: the config is of data alone')
     _keep_local(cfg.model)

@@ -1,5 +1,6 @@
 """A checkpoint of a hooked run in the model that its toolbox builds, in a process without the rest of mtkd_rl."""
 
+import copy
 import importlib
 import re
 import sys
@@ -67,8 +68,13 @@ def predictions(model: BaseModel, samples: list[dict[str, Any]], toolbox: str) -
     """
     model.eval()
     set_random_seed(2)
-    data = model.data_preprocessor(prepare.collate(toolbox)(samples), False)
+
+    def say(mode: str) -> list[Tensor]:
+        # models change their samples in place
+        data = model.data_preprocessor(prepare.collate(toolbox)(copy.deepcopy(samples)), False)
+        return made.tensors(model(data['inputs'], data['data_samples'], mode=mode))
+
     try:
-        return made.tensors(model(data['inputs'], data['data_samples'], mode='tensor'))
+        return say('tensor')
     except Exception:  # many models cannot, each in its own way
-        return made.tensors(model(data['inputs'], data['data_samples'], mode='predict'))
+        return say('predict')
