@@ -127,7 +127,7 @@ DETECTOR = dict(bbox_head=dict(num_classes=3), rpn_head=dict(num_classes=1), sem
 
 
 def test_made_detections_lie_in_the_picture_and_in_the_classes() -> None:
-    cfg = dict(model=DETECTOR)
+    cfg = dict(model=DETECTOR, train_pipeline=[dict(type='LoadAnnotations', with_mask=True)])
     samples = made.batch('mmdet', cfg, 64)
     for sample in samples:
         assert sample['inputs'].shape == (3, 64, 64)
@@ -144,10 +144,13 @@ def test_made_detections_lie_in_the_picture_and_in_the_classes() -> None:
     assert not torch.equal(samples[0]['inputs'], samples[1]['inputs'])
     again = made.batch('mmdet', cfg, 64)
     assert all(torch.equal(one['inputs'], other['inputs']) for one, other in zip(samples, again))
+    assert 'masks' not in made.batch('mmdet', dict(model=DETECTOR), 64)[0]['data_samples'].gt_instances
 
 
 def test_made_panoptic_maps_agree_with_the_masks() -> None:
-    cfg = dict(model=dict(panoptic_head=dict(num_things_classes=4, num_stuff_classes=5)))
+    cfg = dict(
+        model=dict(panoptic_head=dict(num_things_classes=4, num_stuff_classes=5)), train_pipeline=[dict(with_mask=True)]
+    )
     for sample in made.batch('mmdet', cfg, 64):
         data = sample['data_samples']
         whole = data.gt_sem_seg.sem_seg[0]

@@ -106,16 +106,11 @@ def _detected(rng: np.random.Generator, cfg: Mapping[str, Any], boxes: np.ndarra
             flip_direction=None,
         )
     )
-    sample.gt_instances = InstanceData(
-        bboxes=torch.from_numpy(boxes).float(),
-        labels=torch.from_numpy(labels),
-        masks=BitmapMasks(masks, side, side),
-    )
-    sample.ignored_instances = InstanceData(
-        bboxes=torch.zeros(0, 4),
-        labels=torch.zeros(0, dtype=torch.long),
-        masks=BitmapMasks(np.zeros((0, side, side), dtype=np.uint8), side, side),
-    )
+    sample.gt_instances = InstanceData(bboxes=torch.from_numpy(boxes).float(), labels=torch.from_numpy(labels))
+    sample.ignored_instances = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
+    if any(find(_pipeline(cfg), 'with_mask')):
+        sample.gt_instances.masks = BitmapMasks(masks, side, side)
+        sample.ignored_instances.masks = BitmapMasks(np.zeros((0, side, side), dtype=np.uint8), side, side)
     proposals = np.clip(np.concatenate([boxes, boxes + rng.integers(-8, 8, boxes.shape), _boxes(rng, side)]), 0, side)
     sample.proposals = InstanceData(
         bboxes=torch.from_numpy(proposals).float(), scores=torch.linspace(1, 0.1, len(proposals))
