@@ -85,7 +85,7 @@ val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
 
-# A config that is based on this one adds a schedule, and sets widths, or a head of its own.
+# A config that is based on this one sets widths, or a head of its own.
 model = dict(
     type='EncoderDecoder',
     data_preprocessor=dict(
@@ -117,6 +117,19 @@ model = dict(
 )
 
 optim_wrapper = dict(optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.01))
+max_epochs = 20
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, begin=0, end=2, convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingLR',
+        begin=2,
+        end=max_epochs,
+        T_max=max_epochs - 2,
+        eta_min=1e-5,
+        convert_to_iter_based=True,
+    ),
+]
+train_cfg = dict(by_epoch=True, max_epochs=max_epochs, val_interval=max_epochs)
 val_cfg = dict()
 test_cfg = dict()
 auto_scale_lr = dict(base_batch_size=8)

@@ -3,14 +3,14 @@
 teachers = dict(
     segformer=dict(
         config='{{fileDirname}}/../teachers/segformer_camvid.py',
-        checkpoint='work_dirs/segformer_camvid/epoch_30.pth',
+        checkpoint='work_dirs/segformer_camvid/epoch_20.pth',
     ),
     fpn=dict(
         config='{{fileDirname}}/../teachers/fpn_camvid.py',
-        checkpoint='work_dirs/fpn_camvid/epoch_30.pth',
+        checkpoint='work_dirs/fpn_camvid/epoch_20.pth',
     ),
     pspnet=dict(
         config='{{fileDirname}}/../teachers/pspnet_camvid.py',
-        checkpoint='work_dirs/pspnet_camvid/epoch_30.pth',
+        checkpoint='work_dirs/pspnet_camvid/epoch_20.pth',
     ),
 )

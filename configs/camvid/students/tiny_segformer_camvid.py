@@ -3,4 +3,4 @@
 # Command: python tools/train.py configs/camvid/students/tiny_segformer_camvid.py
 # Time: TODO
 # Result: TODO
-_base_ = ['../_base_/camvid.py', '../_base_/schedule_20e.py']
+_base_ = '../_base_/camvid.py'

@@ -4,7 +4,7 @@
 # Command: python tools/train.py configs/camvid/teachers/pspnet_camvid.py
 # Time: TODO
 # Result: TODO
-_base_ = ['../_base_/camvid.py', '../_base_/schedule_30e.py']
+_base_ = '../_base_/camvid.py'
 
 model = dict(
     backbone=dict(

@@ -3,7 +3,7 @@
 # Command: python tools/train.py configs/camvid/teachers/segformer_camvid.py
 # Time: TODO
 # Result: TODO
-_base_ = ['../_base_/camvid.py', '../_base_/schedule_30e.py']
+_base_ = '../_base_/camvid.py'
 
 model = dict(
     backbone=dict(base_channels=24, stem_channels=24),
