@@ -76,7 +76,7 @@ def test_the_loss_by_image_does_not_depend_on_the_pictures_beside_it():
 
 def test_statistics_of_the_batch_have_no_part_in_it():
     """The student's features are of its forward pass, in training; what follows takes saved statistics."""
-    norms = dict(bbox_head__norm_cfg=dict(type='BN'), norm_eval=False)
+    norms = dict(bbox_head__norm_cfg=dict(_delete_=True, type='BN'), norm_eval=False)
     model = model_of('FCOS', **norms)
     data = batch_of('FCOS', model)
     _, _, lesson = ask(model, dict(t=teacher('FCOS', **norms)), data)
@@ -96,16 +96,16 @@ def test_statistics_of_the_batch_have_no_part_in_it():
 # ---- nothing changes
 
 
-def plain(value):
+def plain(value, above=()):
     """What can be compared of anything that hangs on a module."""
     if isinstance(value, int | float | str | bool | torch.Tensor | type(None)):
         return value
     if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
+        return [plain(each, above) for each in value]
     if isinstance(value, dict):
-        return {str(key): plain(each) for key, each in value.items()}
-    if type(value).__module__.startswith('mmdet') and not isinstance(value, nn.Module):
-        return {key: plain(each) for key, each in vars(value).items()}
+        return {str(key): plain(each, above) for key, each in value.items()}
+    if type(value).__module__.startswith('mmdet') and not isinstance(value, nn.Module) and value not in above:
+        return {key: plain(each, (*above, value)) for key, each in vars(value).items()}
     return type(value).__name__
 
 
@@ -208,7 +208,7 @@ def test_rows_are_the_scores_of_these_anchors():
     with torch.no_grad():
         scores, deltas = model.bbox_head(model.extract_feat(data['inputs']))
         (anchors, _), _ = model.bbox_head.get_anchors(
-            [x.shape[2:] for x in scores], [sample.metainfo for sample in data['data_samples']]
+            [x.shape[2:] for x in scores], [sample.metainfo for sample in data['data_samples']], device='cpu'
         )
         found = model.bbox_head.predict_by_feat(
             scores,
@@ -288,7 +288,7 @@ CORRESPONDING = {
     ),
     'softmax and sigmoid': (
         'RetinaNet',
-        lambda: teacher('RetinaNet', bbox_head__loss_cls=dict(type='CrossEntropyLoss', use_sigmoid=False)),
+        lambda: teacher('RetinaNet', bbox_head__loss_cls=dict(_delete_=True, type='CrossEntropyLoss')),
         False,
     ),
     'stages': ('Faster R-CNN', lambda: teacher('RetinaNet'), False),
@@ -316,7 +316,7 @@ def test_which_logits_correspond(case):
 
 
 def test_a_softmax_grid_leaves_the_background_where_it_is():
-    loss = dict(type='CrossEntropyLoss', use_sigmoid=False)
+    loss = dict(_delete_=True, type='CrossEntropyLoss', use_sigmoid=False)
     model = model_of('RetinaNet', bbox_head__loss_cls=loss)
     data = batch_of('RetinaNet', model)
     entry = teacher('RetinaNet', bbox_head__loss_cls=loss, classes_named=('fish', 'car', 'cat'))
@@ -507,7 +507,7 @@ def test_levels_of_one_size_are_compared():
 def test_named_layers_are_what_is_compared():
     model = model_of('RetinaNet')
     data = batch_of('RetinaNet', model)
-    entries = dict(t=teacher('ATSS', layer='backbone.layer3'))
+    entries = dict(t=teacher('RetinaNet', layer='backbone.layer3'))
     distiller, _, lesson = ask(model, entries, data, student_layer='backbone.layer2')
     state = lesson.feedback.state
     with torch.no_grad():
@@ -630,9 +630,9 @@ def test_groups_are_the_class_of_most_objects():
 
 
 def widened(data):
-    """A box that lies half outside its picture, one that lies there wholly, and one without an area."""
+    """A box that lies half outside its picture, one that lies there wholly, and one of a hair's width."""
     data['data_samples'][0].gt_instances.bboxes = torch.tensor(
-        [[40.0, 40.0, 200.0, 200.0], [90.0, -80.0, 120.0, -20.0], [10.0, 10.0, 10.0, 30.0]]
+        [[40.0, 40.0, 200.0, 200.0], [90.0, -80.0, 120.0, -20.0], [10.0, 10.0, 10.01, 30.0]]
     )
     return data
 
