@@ -164,13 +164,21 @@ def test_a_snippet_of_a_config_names_options_that_exist(page, code):
             build(TEACHERS, {'type': 'OpenMMLab', **own}, name)
 
 
-def test_the_five_lines_are_a_config(tmp_path):
-    (tmp_path / 'my_config.py').write_text(snippet('README.md', '_base_'))
+@pytest.mark.parametrize(
+    ('page', 'base', 'names'),
+    [
+        ('README.md', 'resnet18_8xb32', {'r50', 'r101', 'next'}),
+        ('README.md', 'retinanet_r18', {'r50', 'x101'}),
+        ('docs/dense.md', 'retinanet_r18', {'r50', 'r101'}),
+    ],
+)
+def test_the_five_lines_are_a_config(tmp_path, page, base, names):
+    (tmp_path / 'my_config.py').write_text(snippet(page, base))
     know_packages()
     cfg = Config.fromfile(tmp_path / 'my_config.py')
     assert cfg.model.backbone.depth == 18
     teachers = HOOKS.build(cfg.custom_hooks[0]).teachers
-    assert set(teachers) == {'r50', 'r101', 'next'}
+    assert set(teachers) == names
     for name, options in teachers.items():
         own = {key: value for key, value in options.items() if key not in Options._fields}
         build(TEACHERS, {'type': 'OpenMMLab', **own}, name)

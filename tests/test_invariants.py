@@ -452,6 +452,7 @@ def permuted(state: State, order: list[int]) -> State:
         similarity=state.similarity[:, order],
         divergence=state.divergence[:, order],
         present=state.present[order],
+        compared=tuple(state.compared[m] for m in order),
     )
 
 
@@ -615,9 +616,14 @@ def columns_of(seed: int) -> tuple[list[Tensor], Tensor]:
     return [((at - drawn(seed + m, CLASSES).detach()) ** 2).sum(dim=1) for m in range(TEACHERS)], at
 
 
-def aligned_of(seed: int) -> tuple[list[Tensor], Tensor, Tensor]:
+def aligned_of(seed: int) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
     columns, at = columns_of(seed)
-    return columns, drawn(seed + 9, SAMPLES, CLASSES).detach(), at
+    return columns, [drawn(seed + 9, SAMPLES, CLASSES).detach()], [at]
+
+
+def pulled_of(seed: int) -> tuple[Tensor, list[Tensor]]:
+    columns, at = columns_of(seed)
+    return columns[0].sum(), [at]
 
 
 def feedback_of(seed: int) -> Feedback:
@@ -667,6 +673,7 @@ CREDIT = {
         lambda seed: (drawn(seed, *PER_TEACHER, CLASSES), drawn(seed, SAMPLES, 6), drawn(seed, CLASSES, 6)),
         PER_TEACHER,
     ),
+    'gradients': (pulled_of, (SAMPLES, CLASSES)),
     'pulls': (columns_of, (*PER_TEACHER, CLASSES)),
     'standardise_over_teachers': (lambda seed: (scores_of(seed), PRESENT), PER_TEACHER),
 }

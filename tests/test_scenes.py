@@ -131,7 +131,7 @@ def test_mmdet_gets_the_boxes_of_the_masks() -> None:
 
 def test_mmdets_metric_finds_the_truth_perfect() -> None:
     scenes = detection(n=20, split='val')
-    metric = DET_METRICS.build(dict(type='CocoMetric', metric=['bbox', 'segm']))
+    metric = DET_METRICS.build(dict(type='mmdet.CocoMetric', metric=['bbox', 'segm']))
     metric.dataset_meta = scenes.metainfo
     for item in scenes:
         sample = item['data_samples']
@@ -156,7 +156,7 @@ def test_mmseg_gets_the_digits_of_the_same_scenes() -> None:
 def test_mmsegs_metric_finds_the_truth_perfect() -> None:
     scenes = segmentation(n=40, split='val')
     assert scenes.metainfo['classes'] == ('background', *'0123456789')
-    metric = SEG_METRICS.build(dict(type='IoUMetric', iou_metrics=['mIoU']))
+    metric = SEG_METRICS.build(dict(type='mmseg.IoUMetric', iou_metrics=['mIoU']))
     metric.dataset_meta = scenes.metainfo
     for item in scenes:
         sample = item['data_samples']

@@ -253,11 +253,11 @@ def test_a_source_of_ones_own_is_one_decorated_class():
         description = 'zeros'
         trained = True
 
-        def __init__(self, classes: int) -> None:
-            self.classes = classes
+        def __init__(self, outputs: int) -> None:
+            self.outputs = outputs
 
         def build(self) -> nn.Module:
-            model = mine(self.classes)
+            model = mine(self.outputs)
             nn.init.zeros_(model[-1].weight)
             return model
 
@@ -265,11 +265,11 @@ def test_a_source_of_ones_own_is_one_decorated_class():
             return InputContract(mean=(0.0,), std=(255.0,))
 
     try:
-        teacher = only('bgr', type='Zeros', classes=4)
+        teacher = only('bgr', type='Zeros', outputs=4)
         assert not teacher.model[-1].weight.any()
         assert teacher.contract == InputContract((0.0,), (255.0,), channel_order='bgr', channels=3)
-        with pytest.raises(MTKDError, match="unknown option 'clases' of Zeros; did you mean: classes"):
-            only(type='Zeros', clases=4)
+        with pytest.raises(MTKDError, match="unknown option 'outputz' of Zeros; did you mean: outputs"):
+            only(type='Zeros', outputz=4)
     finally:
         TEACHERS.module_dict.pop('Zeros')
 

@@ -43,12 +43,12 @@ class OpenMMLab:
         self.description = f'OpenMMLab {getattr(kind, "__name__", kind) if isinstance(config, Mapping) else config}'
 
     @property
-    def classes(self) -> tuple[str, ...] | None:
+    def class_names(self) -> tuple[str, ...] | None:
         """Names of the classes of the data that the config trains on; ``None`` where it does not say."""
         for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
             for dataset in data_sets((self._cfg.get(loader) or {}).get('dataset')):
                 named = (dataset.get('metainfo') or {}).get('classes')
-                if named is None:
+                if named is None and 'type' in dataset:
                     with DATASETS.switch_scope_and_registry(self._cfg.get('default_scope')) as registry:
                         kind = registry.get(dataset['type']) if isinstance(dataset['type'], str) else dataset['type']
                     named = getattr(kind, 'METAINFO', {}).get('classes')

@@ -220,6 +220,7 @@ def _build_teacher(
             raise MTKDError(f"teacher '{name}': {error}") from error
         if state_dict:
             load_into(model, state_dict, name=name, path=str(options.checkpoint), strict=options.strict)
+    classes = options.classes or _saved_classes(checkpoint) or getattr(origin, 'class_names', None)
     return Teacher(
         name=name,
         model=model,
@@ -228,7 +229,7 @@ def _build_teacher(
         layer=options.layer,
         description=origin.description,
         sha256=sha256_of(file or model),
-        classes=tuple(options.classes or _saved_classes(checkpoint) or getattr(origin, 'classes', None) or ()) or None,
+        classes=tuple(classes) if classes else None,
     )
 
 
