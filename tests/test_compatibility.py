@@ -108,7 +108,11 @@ def test_what_pads_and_what_takes_regions_is_made_small() -> None:
             model=dict(
                 data_preprocessor=dict(size=(512, 1024), batch_augments=[dict(type='Pad', size=(1024, 1024)), dict()]),
                 backbone=dict(size=(9, 9)),
-                train_cfg=dict(rcnn=[dict(sampler=dict(num=512)), dict(sampler=dict(num=16))], sampler=dict()),
+                train_cfg=dict(
+                    rcnn=[dict(sampler=dict(num=512)), dict(sampler=dict(num=16))],
+                    sampler=dict(),
+                    rpn_proposal=dict(max_per_img=1000, nms_pre=2000),
+                ),
             )
         )
     )
@@ -116,7 +120,11 @@ def test_what_pads_and_what_takes_regions_is_made_small() -> None:
     assert cfg.model.to_dict() == dict(
         data_preprocessor=dict(size=(96, 96), batch_augments=[dict(type='Pad', size=(96, 96)), dict()]),
         backbone=dict(size=(9, 9)),
-        train_cfg=dict(rcnn=[dict(sampler=dict(num=64)), dict(sampler=dict(num=16))], sampler=dict()),
+        train_cfg=dict(
+            rcnn=[dict(sampler=dict(num=32)), dict(sampler=dict(num=16))],
+            sampler=dict(),
+            rpn_proposal=dict(max_per_img=32, nms_pre=2000),
+        ),
     )
 
 

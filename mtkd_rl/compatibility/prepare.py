@@ -28,8 +28,8 @@ REMOTE = (
 )
 
 
-REGIONS = 64
-"""How many regions of a picture a sampler takes at the most; 512 are usual."""
+REGIONS = 32
+"""How many regions of a picture are proposed and sampled at the most; 1000 and 512 are usual."""
 
 
 class NotOfTheTaskError(Exception):
@@ -97,9 +97,10 @@ def shrink(cfg: Config, side: int) -> None:
     for part in [preprocessor, *(preprocessor.get('batch_augments') or [])]:
         if isinstance(part, dict) and part.get('size') is not None:
             part['size'] = (side, side)
-    for sampler in made.find(cfg.model, 'sampler'):
-        if isinstance(sampler, dict) and isinstance(sampler.get('num'), int):
-            sampler['num'] = min(sampler['num'], REGIONS)
+    for part in made.find(cfg.model, 'sampler', 'rpn_proposal', 'rpn'):
+        for key in ('num', 'max_per_img'):
+            if isinstance(part, dict) and isinstance(part.get(key), int):
+                part[key] = min(part[key], REGIONS)
 
 
 def build(toolbox: str, cfg: Config) -> BaseModel:
