@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 from PIL import Image
 
 from mtkd_rl import tooling
@@ -22,6 +23,12 @@ ROOT = Path(__file__).resolve().parent.parent / 'configs'
 PAPER = ('coco', 'cityscapes', 'ade20k', 'coco_stuff164k')
 STUDENTS = sorted(path for folder in PAPER for path in (ROOT / folder / 'students').glob('*.py'))
 TAUGHT = sorted(path for folder in PAPER for path in (ROOT / folder).glob('*.py'))
+ALL = sorted(
+    path
+    for folder in (*PAPER, 'bccd', 'camvid')
+    for path in (ROOT / folder).rglob('*.py')
+    if '_base_' not in path.parts
+)
 # Classes, and what writes made data in the layout of the real set.
 SETS: dict[str, tuple[int, Callable[[Path], Path]]] = {
     'coco': (80, lambda root: made_dense.write_coco(root, coco_classes())),
@@ -88,6 +95,25 @@ def small(path: Path, root: Path) -> Config:
     return cfg
 
 
+def with_random_teachers(cfg: Config) -> Config:
+    """The same, with teachers that need no checkpoint and an agent, if any, that is soon updated."""
+    (hook,) = cfg.custom_hooks
+    for entry in hook.teachers.values():
+        entry.checkpoint = 'random'
+    if hook.strategy.type == 'PPOWeighting':
+        hook.strategy.update(rollout=4, batch_size=4)
+    return cfg
+
+
+def assert_taught(runner: Runner, kinds: tuple[str, ...]) -> None:
+    """Two iterations with finite losses of these kinds, and nothing of the hook left in the student."""
+    assert runner.iter == 2
+    for kind in kinds:
+        assert np.isfinite(runner.message_hub.get_scalar(f'train/loss_kd_{kind}').current()), kind
+    assert all(value.isfinite().all() for value in runner.model.state_dict().values())
+    assert not runner.model._forward_hooks
+
+
 @pytest.fixture
 def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
     """A folder with made data for the config that the test is about."""
@@ -107,6 +133,19 @@ def published(package: str, family: str) -> dict[str, set[str]]:
         for config in re.findall(r'^ *Config: configs/(\S+)', entry, flags=re.MULTILINE):
             found.setdefault(config, set()).update(re.findall(r'^ *Weights: (\S+)', entry, flags=re.MULTILINE))
     return found
+
+
+def test_names_are_unique_over_the_repository() -> None:
+    stems = [path.stem for path in ROOT.rglob('*.py') if '_base_' not in path.parts]
+    assert sorted(set(stems)) == sorted(stems), 'the name of a config is the name of its work dir'
+
+
+@pytest.mark.parametrize('path', ALL, ids=name)
+def test_header(path: Path) -> None:
+    header = path.read_text().split('\n_base_', maxsplit=1)[0]
+    assert f'\n# Command: python tools/train.py configs/{name(path)}\n' in header
+    for word in ('Paper', 'Time', 'Result'):
+        assert re.search(rf'^# {word}: \S', header, flags=re.MULTILINE), word
 
 
 def test_three_students_a_data_set() -> None:
@@ -162,6 +201,14 @@ def test_the_student_trains_and_is_scored_on_made_data(path: Path, made: Path) -
     assert all(value.isfinite().all() for value in runner.model.state_dict().values())
     score = 'val/coco/bbox_mAP' if path.parts[-3] == 'coco' else 'val/mIoU'
     assert np.isfinite(runner.message_hub.get_scalar(score).current())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('path', TAUGHT, ids=name)
+def test_the_student_is_taught_on_made_data(path: Path, made: Path) -> None:
+    runner = tooling.build_runner(with_random_teachers(small(path, made)))
+    runner.train()
+    assert_taught(runner, ('logit', 'feature'))
 
 
 def png_labels(path: Path) -> np.ndarray:
@@ -331,3 +378,23 @@ def test_a_student_of_the_small_sets_is_scored_on_other_data(
         assert there['aAcc'] != here['aAcc']
         assert 0 <= there['mIoU'] <= 100
     assert there.keys() == here.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('folder', SMALL)
+@pytest.mark.parametrize('kind', ['single', 'average', 'mtkd_rl'])
+def test_students_of_the_small_sets_are_taught(
+    folder: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('MTKD_DATA_ROOT', str(tmp_path))
+    {'bccd': write_bccd, 'camvid': write_camvid}[folder](tmp_path, seed=0)
+    cfg = tooling.load_config(str(ROOT / f'{folder}/{kind}_{SMALL[folder][0]}.py'))
+    with_random_teachers(cfg)
+    cfg.train_cfg.max_epochs = 1
+    cfg.train_dataloader.batch_size = 5
+    cfg.work_dir = str(tmp_path / 'work')
+    cfg.experiment_name = f'{folder}_{kind}_{tmp_path.name}'
+    cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
+    runner = tooling.build_runner(cfg)
+    runner.train()
+    assert_taught(runner, ('logit', 'feature'))
