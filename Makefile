@@ -4,10 +4,10 @@ PY := .venv/bin/python
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all lint clean
+.PHONY: help install demo demo-detection demo-segmentation test test-all lint clean
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
 
 install: $(STAMP) ## install everything into .venv (5 GB, a few minutes; needs no compiler)
 
@@ -22,6 +22,12 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) ## train a student of three teachers on handwritten digits, five ways, and compare
 	$(PY) tools/demo.py
+
+demo-detection: $(STAMP) ## the same in scenes of digits: find and name each
+	$(PY) tools/demo.py detection
+
+demo-segmentation: $(STAMP) ## the same in scenes of digits: name each pixel
+	$(PY) tools/demo.py segmentation
 
 test: $(STAMP) ## run the fast tests
 	$(PY) -m pytest -q

@@ -1,6 +1,8 @@
-"""The main job on handwritten digits: train a pool of teachers and a student of it, five ways, and compare.
+"""The main job on handwritten digits: train a pool of teachers and a student of it, several ways, and compare.
 
-``python tools/demo.py`` takes a few minutes on two cores and writes ``work_dirs/demo``.
+``python tools/demo.py`` takes a few minutes on two cores and writes ``work_dirs/demo``. With ``detection`` or
+``segmentation`` the digits are to be found in scenes, and ``work_dirs/demo-detection`` or
+``work_dirs/demo-segmentation`` is written.
 """
 
 import json
@@ -21,28 +23,105 @@ from rich.table import Table
 
 from mtkd_rl import tooling
 from mtkd_rl.errors import MTKDError
+from mtkd_rl.pictures import draw, look
 from mtkd_rl.plot import plot_weights, read_scalars
 
-ROOT = Path('work_dirs/demo')
 TOOLS = Path(__file__).resolve().parent
-CONFIGS = TOOLS.parent / 'configs' / 'digits'
+CONFIGS = TOOLS.parent / 'configs'
 TEACHERS = ('strong', 'half', 'weak')
-STUDENTS = {
-    'alone': 'students/tiny_digits.py',
-    'single': 'single_tiny_digits.py',
-    'unguarded': 'unguarded_tiny_digits.py',
-    'average': 'average_tiny_digits.py',
-    'mtkd-rl': 'mtkd_rl_tiny_digits.py',
-}
-MEANING = {
+WAYS = {
     'alone': 'the student without a teacher',
     'single': 'distilled from the strong teacher',
     'unguarded': 'distilled from the pool, equal weights, no guard',
     'average': 'distilled from the pool, equal weights',
     'mtkd-rl': 'distilled from the pool, weighted by the PPO agent',
-    'teacher:strong': 'has seen 1,000 pictures of all digits',
-    'teacher:half': 'has seen the digits 0 to 4 only',
-    'teacher:weak': 'has seen 60 pictures',
+}
+"""The ways in which a student may be trained, and what they mean."""
+SHOWN = 6
+"""Scenes in the picture of what was found."""
+
+
+class Demo(NamedTuple):
+    """What is trained, and what is told of it.
+
+    Attributes:
+        root: Work dir of the students, the table and the pictures.
+        folder: Where the configs are, below ``configs``.
+        name: What the configs' names end in.
+        ways: Keys of ``WAYS``, in the order of the table.
+        seeds: Runs of each way.
+        logged: Name of the metric in the log.
+        percent: What the logged metric is multiplied by.
+        metric: Its name in ``summary.json``.
+        heading: Its name over its column.
+        title: Over the table.
+        knows: What each teacher has seen.
+    """
+
+    root: Path
+    folder: str
+    name: str
+    ways: tuple[str, ...]
+    seeds: int
+    logged: str
+    percent: float
+    metric: str
+    heading: str
+    title: str
+    knows: tuple[str, str, str]
+
+    def config(self, way: str) -> Path:
+        """Config of the student trained in one of the ways."""
+        kind = way.replace('-', '_')
+        stem = f'students/tiny_{self.name}' if way == 'alone' else f'{kind}_tiny_{self.name}'
+        return CONFIGS / self.folder / f'{stem}.py'
+
+    def teacher(self, name: str) -> Path:
+        """Config of a teacher."""
+        return CONFIGS / self.folder / 'teachers' / f'{name}_{self.name}.py'
+
+
+SCENES = ('has seen 1,000 scenes of all digits', 'has seen the digits 0 to 4 only', 'has seen 40 scenes')
+DEMOS = {
+    'classification': Demo(
+        root=Path('work_dirs/demo'),
+        folder='digits',
+        name='digits',
+        ways=tuple(WAYS),
+        seeds=3,
+        logged='accuracy/top1',
+        percent=1,
+        metric='top1',
+        heading='top-1',
+        title='Top-1 accuracy on 797 digits, %',
+        knows=('has seen 1,000 pictures of all digits', 'has seen the digits 0 to 4 only', 'has seen 60 pictures'),
+    ),
+    'detection': Demo(
+        root=Path('work_dirs/demo-detection'),
+        folder='scenes/detection',
+        name='detection_scenes',
+        ways=('alone', 'single', 'average', 'mtkd-rl'),
+        seeds=2,
+        logged='coco/bbox_mAP',
+        percent=100,
+        metric='mAP',
+        heading='mAP',
+        title='Mean average precision of boxes on 300 scenes, %',
+        knows=SCENES,
+    ),
+    'segmentation': Demo(
+        root=Path('work_dirs/demo-segmentation'),
+        folder='scenes/segmentation',
+        name='segmentation_scenes',
+        ways=('alone', 'single', 'average', 'mtkd-rl'),
+        seeds=2,
+        logged='mIoU',
+        percent=1,
+        metric='mIoU',
+        heading='mIoU',
+        title='Mean intersection over union on 300 scenes, %',
+        knows=SCENES,
+    ),
 }
 
 
@@ -50,22 +129,22 @@ class Job(NamedTuple):
     """One call of tools/train.py: a row of the table, its config, work dir and seed."""
 
     row: str
-    config: str
+    config: Path
     work_dir: Path
     seed: int
 
 
-def train(job: Job) -> float:
+def train(demo: Demo, job: Job) -> float:
     """Runs tools/train.py in a process of its own on one core.
 
     Returns:
-        Top-1 accuracy on the validation split after the last epoch, percent.
+        The demo's metric on the validation split after the last epoch, percent.
 
     Raises:
         MTKDError: The run failed; the message has the last line it said and where the rest is.
     """
-    log = ROOT / 'logs' / f'{job.row.replace(":", "-")}-{job.seed}.log'
-    command = [sys.executable, str(TOOLS / 'train.py'), str(CONFIGS / job.config)]
+    log = demo.root / 'logs' / f'{job.row.replace(":", "-")}-{job.seed}.log'
+    command = [sys.executable, str(TOOLS / 'train.py'), str(job.config)]
     command += ['--work-dir', str(job.work_dir), '--cfg-options', f'randomness.seed={job.seed}']
     with log.open('w') as file:
         done = subprocess.run(
@@ -78,47 +157,48 @@ def train(job: Job) -> float:
     if done.returncode != 0:
         last = (log.read_text().strip().splitlines() or ['it said nothing'])[-1]
         raise MTKDError(f'{" ".join(command)} failed: {last} (all of it: {log})')
-    return float(read_scalars(job.work_dir, 'accuracy/top1')[-1]['accuracy/top1'])
+    return demo.percent * float(read_scalars(job.work_dir, demo.logged)[-1][demo.logged])
 
 
-def run(jobs: Sequence[Job], workers: int, progress: Progress) -> dict[str, list[float]]:
+def run(demo: Demo, jobs: Sequence[Job], workers: int, progress: Progress) -> dict[str, list[float]]:
     """Runs all jobs, a few at a time.
 
     Returns:
-        Row to the accuracies of its seeds, in their order.
+        Row to the scores of its seeds, in their order.
     """
-    accuracies: dict[Job, float] = {}
+    scores: dict[Job, float] = {}
     bar = progress.add_task('', total=len(jobs))
     with ThreadPoolExecutor(workers) as executor:
-        waiting = {executor.submit(train, job): job for job in jobs}
+        waiting = {executor.submit(train, demo, job): job for job in jobs}
         try:
             for future in as_completed(waiting):
                 job = waiting[future]
-                accuracies[job] = future.result()
-                progress.console.print(f'  {job.row:<15} seed {job.seed}   {accuracies[job]:6.2f} %')
+                scores[job] = future.result()
+                progress.console.print(f'  {job.row:<15} seed {job.seed}   {scores[job]:6.2f} %')
                 progress.advance(bar)
         finally:
             executor.shutdown(cancel_futures=True)
-    return {job.row: [accuracies[other] for other in jobs if other.row == job.row] for job in jobs}
+    return {job.row: [scores[other] for other in jobs if other.row == job.row] for job in jobs}
 
 
-def summarise(accuracies: dict[str, list[float]]) -> list[dict[str, Any]]:
+def summarise(scores: dict[str, list[float]], metric: str) -> list[dict[str, Any]]:
     """The rows of the table: mean and standard deviation over the seeds, percent."""
     return [
         {
             'name': name,
-            'top1': round(statistics.mean(values), 2),
+            metric: round(statistics.mean(values), 2),
             'sd': round(statistics.stdev(values), 2) if len(values) > 1 else 0.0,
         }
-        for name, values in accuracies.items()
+        for name, values in scores.items()
     ]
 
 
-def table(rows: Sequence[dict[str, Any]], seeds: int) -> Table:
+def table(demo: Demo, rows: Sequence[dict[str, Any]], seeds: int) -> Table:
     """The rows, for the terminal."""
-    shown = Table(title='Top-1 accuracy on 797 digits, %', caption=f'students: mean and sd of {seeds} seeds')
+    meaning = {**WAYS, **{f'teacher:{name}': knows for name, knows in zip(TEACHERS, demo.knows)}}
+    shown = Table(title=demo.title, caption=f'students: mean and sd of {seeds} seeds')
     shown.add_column('')
-    shown.add_column('top-1', justify='right')
+    shown.add_column(demo.heading, justify='right')
     shown.add_column('sd', justify='right')
     shown.add_column('', style='dim')
     for row in rows:
@@ -126,13 +206,29 @@ def table(rows: Sequence[dict[str, Any]], seeds: int) -> Table:
         if row['name'] == f'teacher:{TEACHERS[0]}':
             shown.add_section()
         name = f'[bold]{row["name"]}[/]' if row['name'] == 'mtkd-rl' else row['name']
-        shown.add_row(name, f'{row["top1"]:.2f}', '' if teacher else f'{row["sd"]:.2f}', MEANING[row['name']])
+        shown.add_row(name, f'{row[demo.metric]:.2f}', '' if teacher else f'{row["sd"]:.2f}', meaning[row['name']])
     return shown
+
+
+def checkpoint(demo: Demo, way: str) -> Path:
+    """What the first seed of a way has written."""
+    return next((demo.root / way / 'seed_0').glob('epoch_*.pth'))
+
+
+def picture(demo: Demo) -> Path:
+    """Draws what the student finds in a few scenes, taught and untaught, beside what is there."""
+    path = demo.root / 'predictions.png'
+    configs = {way: tooling.load_config(str(demo.config(way))) for way in ('alone', 'mtkd-rl')}
+    seen = {way: look(cfg, str(checkpoint(demo, way)), SHOWN) for way, cfg in configs.items()}
+    first = seen['alone']
+    draw(path, first.pictures, {'truth': first.truth, **{way: each.found for way, each in seen.items()}}, first.classes)
+    return path
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(description='Distil a pool of teachers into a student on handwritten digits.')
-    parser.add_argument('--seeds', type=tooling.positive, default=3, help='runs of each way (default: 3)')
+    parser.add_argument('task', nargs='?', choices=DEMOS, default='classification', help='default: classification')
+    parser.add_argument('--seeds', type=tooling.positive, help='runs of each way (default: 3, of scenes 2)')
     parser.add_argument('--workers', type=tooling.positive, default=max(1, os.cpu_count() or 1), help='runs at a time')
     return parser.parse_args(argv)
 
@@ -140,39 +236,43 @@ def parse(argv: Sequence[str] | None) -> Namespace:
 @tooling.reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
+    demo = DEMOS[args.task]
+    seeds = args.seeds or demo.seeds
     started = time.perf_counter()
-    tooling.claim_work_dir(str(ROOT))
-    (ROOT / 'logs').mkdir(exist_ok=True)
+    tooling.claim_work_dir(str(demo.root))
+    (demo.root / 'logs').mkdir(exist_ok=True)
     console = Console()
     teachers = [
-        Job(f'teacher:{name}', f'teachers/{name}_digits.py', Path(f'work_dirs/{name}_digits'), 0) for name in TEACHERS
+        Job(f'teacher:{name}', demo.teacher(name), Path('work_dirs', demo.teacher(name).stem), 0) for name in TEACHERS
     ]
     students = [
-        Job(row, config, ROOT / row / f'seed_{seed}', seed)
-        for seed in range(args.seeds)
-        for row, config in STUDENTS.items()
+        Job(way, demo.config(way), demo.root / way / f'seed_{seed}', seed) for seed in range(seeds) for way in demo.ways
     ]
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         console.print('[bold]Three teachers[/], unequal on purpose')
-        pool = run(teachers, args.workers, progress)
-        console.print(f'[bold]The same student, five ways[/], {args.seeds} seeds each')
-        ways = run(students, args.workers, progress)
-    rows = summarise({**{row: ways[row] for row in STUDENTS}, **pool})
-    best = ROOT / 'mtkd-rl' / 'seed_0'
-    plot = ROOT / 'weights.png'
-    plot_weights(best, plot)
+        pool = run(demo, teachers, args.workers, progress)
+        ways = {4: 'four', 5: 'five'}[len(demo.ways)]
+        console.print(f'[bold]The same student, {ways} ways[/], {seeds} seeds each')
+        taught = run(demo, students, args.workers, progress)
+    rows = summarise({**{way: taught[way] for way in demo.ways}, **pool}, demo.metric)
+    plot = demo.root / 'weights.png'
+    plot_weights(demo.root / 'mtkd-rl' / 'seed_0', plot)
     summary = {
         'rows': rows,
-        'student_config': os.path.relpath(CONFIGS / STUDENTS['mtkd-rl']),
-        'student_checkpoint': str(next(best.glob('epoch_*.pth'))),
+        'student_config': os.path.relpath(demo.config('mtkd-rl')),
+        'student_checkpoint': str(checkpoint(demo, 'mtkd-rl')),
         'plot': str(plot),
-        'seconds': round(time.perf_counter() - started, 1),
     }
-    (ROOT / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n')
-    console.print(table(rows, args.seeds))
+    if args.task != 'classification':
+        summary['picture'] = str(picture(demo))
+    summary['seconds'] = round(time.perf_counter() - started, 1)
+    (demo.root / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n')
+    console.print(table(demo, rows, seeds))
     console.print(f'who taught how much, and who leads on which digit: {plot}')
-    console.print(f'all figures: {ROOT / "summary.json"}  ({summary["seconds"]:.0f} s)')
+    if 'picture' in summary:
+        console.print(f'what the student finds, beside what is there: {summary["picture"]}')
+    console.print(f'all figures: {demo.root / "summary.json"}  ({summary["seconds"]:.0f} s)')
 
 
 if __name__ == '__main__':

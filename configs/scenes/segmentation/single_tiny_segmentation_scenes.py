@@ -1,0 +1,10 @@
+_base_ = ['students/tiny_segmentation_scenes.py', '_base_/teachers.py']
+
+custom_hooks = [
+    dict(
+        type='mtkd_rl.MTKDHook',
+        teachers=dict(strong={{_base_.teachers.strong}}),
+        strategy=dict(type='AverageWeighting'),
+        warmup=4,
+    )
+]
