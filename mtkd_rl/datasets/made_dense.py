@@ -8,6 +8,7 @@ nothing to learn.
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -41,7 +42,8 @@ def write_coco(
     folder = root / 'coco'
     (folder / 'annotations').mkdir(parents=True, exist_ok=True)
     for split, rng, numbers in _splits(n, seed):
-        images, annotations = [], []
+        images: list[dict[str, Any]] = []
+        annotations: list[dict[str, Any]] = []
         for i in numbers:
             name = f'{i:012d}.jpg'
             _save(folder / f'{split}2017' / name, _noise(rng, size))

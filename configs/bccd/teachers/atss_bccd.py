@@ -2,7 +2,7 @@
 # Paper: https://arxiv.org/abs/1912.02424 (ATSS)
 # Command: python tools/train.py configs/bccd/teachers/atss_bccd.py
 # Time: 6.6 minutes on one core
-# Result: box AP 53.1
+# Result: box AP 53.1 with seed 0
 _base_ = ['../_base_/atss.py', '../_base_/schedule_40e.py']
 
 model = dict(
