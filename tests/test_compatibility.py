@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from torch import nn
 
-from mtkd_rl.compatibility import made, prepare
+from mtkd_rl.compatibility import hooked, made, prepare
 from mtkd_rl.compatibility.check import Verdict, add, read
 from mtkd_rl.compatibility.reasons import in_words
 from mtkd_rl.compatibility.report import page, versions_of
@@ -192,6 +193,62 @@ def test_small_pictures_are_tried_first_then_what_the_model_wants_then_the_data(
     assert made.sides('mmdet', dict(model={}, train_pipeline=[dict(size=256)])) == [128, 256]
 
 
+# ---- what the hooked run has to have done
+
+
+def watched(*losses: dict[str, float], teaches: bool = True) -> hooked.Watch:
+    watch = hooked.Watch()
+    watch.losses = list(losses)
+    watch.teaches = {'loss_kd_logit': teaches}
+    return watch
+
+
+GOOD_LOSS = {'loss_kd_logit': 0.5}
+
+
+@pytest.mark.parametrize(
+    ('watch', 'complaint'),
+    [
+        (watched(GOOD_LOSS, GOOD_LOSS), None),
+        (watched(GOOD_LOSS), 'added no loss'),
+        (watched(GOOD_LOSS, {}), 'added no loss'),
+        (watched(GOOD_LOSS, {'loss_kd_logit': float('nan')}), 'not finite'),
+        (watched(GOOD_LOSS, GOOD_LOSS, teaches=False), 'no gradient'),
+    ],
+)
+def test_a_hooked_run_without_effect_is_no_pass(watch: hooked.Watch, complaint: str | None) -> None:
+    student = nn.Linear(2, 2)
+    before = {name: value.detach().clone() for name, value in student.named_parameters()}
+    nn.init.ones_(student.weight)
+    if complaint is None:
+        hooked.check(watch, student, before)
+        return
+    with pytest.raises(FloatingPointError, match=complaint):
+        hooked.check(watch, student, before)
+
+
+def test_a_student_that_stays_as_it_was_or_breaks_is_no_pass() -> None:
+    student = nn.Linear(2, 2)
+    same = {name: value.detach().clone() for name, value in student.named_parameters()}
+    with pytest.raises(FloatingPointError, match='has changed'):
+        hooked.check(watched(GOOD_LOSS, GOOD_LOSS), student, same)
+    nn.init.constant_(student.bias, float('inf'))
+    with pytest.raises(FloatingPointError, match='parameter of the student is not finite'):
+        hooked.check(watched(GOOD_LOSS, GOOD_LOSS), student, same)
+
+
+def test_a_gradient_is_found_wherever_in_the_student_it_is() -> None:
+    student = nn.Sequential(nn.Sequential(*[nn.Linear(2, 2) for _ in range(20)]), nn.Linear(2, 2))
+    x = torch.ones(1, 2)
+    early, late = student[0][0](x).sum(), student(x).sum()
+    assert hooked.has_gradient(early, student)
+    assert hooked.has_gradient(late, student)
+    assert not hooked.has_gradient(late.detach(), student)
+    assert not hooked.has_gradient(0 * late, student)
+    student[0].requires_grad_(False)
+    assert not hooked.has_gradient(torch.ones((), requires_grad=True) * early.detach(), student)
+
+
 # ---- processes
 
 FUNCTIONS = """
@@ -251,6 +308,7 @@ def test_a_server_whose_module_is_missing_says_so(tmp_path: Path) -> None:
         ("OSError: We couldn't connect to 'https://huggingface.co' ... offline mode", 'needs a download'),
         ('TimeoutError: it takes longer than 300 s', 'it takes longer than 300 s'),
         ('ZeroDivisionError: division by zero', 'ZeroDivisionError: division by zero'),
+        ('OSError: no file "/opt/x-1.0/lib/a.py" at https://a.b/c/d', 'OSError: no file "a.py" at https://a.b/c/d'),
     ],
 )
 def test_reasons_are_told_in_words(error: str, words: str) -> None:
@@ -370,11 +428,11 @@ def test_an_unknown_family_is_an_error_that_names_the_near_ones(tmp_path: Path) 
 def test_a_checkpoint_with_other_weights_is_noticed(tmp_path: Path) -> None:
     root = str(root_of('mmpretrain'))
     where = dict(toolbox='mmpretrain', root=root, config='lenet/lenet5_mnist.py', side=32, folder=str(tmp_path))
-    hooked = Server(['mtkd_rl.hook', 'mmpretrain.models'], tmp_path / 'log')
-    assert 'value' in hooked.ask('mtkd_rl.compatibility.hooked:train', 200, **where)
+    server = Server(['mtkd_rl.hook', 'mmpretrain.models'], tmp_path / 'log')
+    assert 'value' in server.ask('mtkd_rl.compatibility.hooked:train', 200, **where)
     load = 'mtkd_rl.compatibility.reload:load'
-    assert 'has imported mtkd_rl' in hooked.ask(load, 200, **where)['error']
-    hooked.close()
+    assert 'has imported mtkd_rl' in server.ask(load, 200, **where)['error']
+    server.close()
     plain = Server(['mtkd_rl.compat', 'mmpretrain.models'], tmp_path / 'log')
     assert plain.ask(load, 200, **where)['value']['compared'] == 20
     path = tmp_path / 'iter_2.pth'

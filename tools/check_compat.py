@@ -56,6 +56,15 @@ def select(args: Namespace) -> dict[str, list[str]]:
     return {args.family: found[args.family]}
 
 
+def passed_before(args: Namespace, wanted: dict[str, list[str]]) -> list[Verdict]:
+    """The verdicts on what is wanted that need not be asked for again: it passed, on these same versions."""
+    versions = versions_of(args.toolbox)
+    found = [each for each in read(ROOT / f'{args.toolbox}.jsonl') if each.passed and each.versions == versions]
+    if args.config is not None:
+        return [each for each in found if [each.config] == wanted.get(each.family)][:1]
+    return [each for each in found if each.chosen and each.family in wanted]
+
+
 def line(verdict: Verdict) -> str:
     """A verdict for the terminal."""
 
@@ -104,10 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(f'written: {os.path.relpath(PAGE)}')
         return 0
     wanted = select(args)
-    before = [each for each in read(ROOT / f'{args.toolbox}.jsonl') if each.chosen == (args.config is None)]
-    done = [each for each in before if each.passed and each.family in wanted and not args.again]
-    if args.config is not None:
-        done = [each for each in done if [each.config] == wanted[each.family]]
+    done = [] if args.again else passed_before(args, wanted)
     passed = {each.family for each in done}
     todo = {family: configs for family, configs in wanted.items() if family not in passed}
     if passed:

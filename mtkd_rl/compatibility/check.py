@@ -8,7 +8,7 @@ from queue import Queue
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from mtkd_rl.compatibility.reasons import in_words
+from mtkd_rl.compatibility.reasons import in_words, without_folders
 from mtkd_rl.compatibility.server import Answer, Server
 from mtkd_rl.compatibility.toolboxes import TOOLBOXES, TRIED, root_of
 
@@ -129,11 +129,13 @@ def check(
         answer = pair['hooked'].ask('mtkd_rl.compatibility.hooked:train', limit, **arguments)
         verdict = verdict._replace(hooked='value' in answer, seconds=verdict.seconds + answer['seconds'])
         if not verdict.hooked:
-            return verdict._replace(reason=answer['error'], trace=answer['trace'])
+            return verdict._replace(reason=without_folders(answer['error']), trace=answer['trace'])
         verdict = verdict._replace(knowledge=tuple(answer['value']['knowledge']))
         answer = pair['plain'].ask('mtkd_rl.compatibility.reload:load', limit, **arguments)
     verdict = verdict._replace(checkpoint='value' in answer, seconds=round(verdict.seconds + answer['seconds'], 1))
-    return verdict if verdict.checkpoint else verdict._replace(reason=answer['error'], trace=answer['trace'])
+    if not verdict.checkpoint:
+        return verdict._replace(reason=without_folders(answer['error']), trace=answer['trace'])
+    return verdict
 
 
 def _plainly(server: Server, where: dict[str, str], configs: Sequence[str], limit: float) -> tuple[Answer, str]:

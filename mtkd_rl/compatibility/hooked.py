@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from mtkd_rl.compatibility import made, prepare
-from mtkd_rl.compatibility.reload import CHECKPOINT, EXPECTED, predictions
+from mtkd_rl.compatibility.reload import EXPECTED, predictions
 
 ITERATIONS = 2
 LAST = 16
@@ -60,7 +60,7 @@ class Watch(Hook):
         self.losses.append({name: float(value) for name, value in ours.items()})
         for name, value in ours.items():
             if not self.teaches.get(name):
-                self.teaches[name] = _has_gradient(value, student)
+                self.teaches[name] = has_gradient(value, student)
 
 
 def train(toolbox: str, root: str, config: str, side: int, folder: str) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def train(toolbox: str, root: str, config: str, side: int, folder: str) -> dict[
     runner = _runner(toolbox, cfg, samples, watch, folder)
     before = {name: value.detach().clone() for name, value in runner.model.named_parameters()}
     runner.train()
-    _check(watch, runner.model, before)
+    check(watch, runner.model, before)
     torch.save({'samples': samples, 'said': predictions(runner.model, samples, toolbox)}, Path(folder, EXPECTED))
     names = [name for name, teaches in watch.teaches.items() if teaches]
     return {'losses': watch.losses, 'knowledge': [name.removeprefix('loss_kd_') for name in names]}
@@ -121,7 +121,7 @@ def _runner(toolbox: str, cfg: Config, samples: list[dict[str, Any]], watch: Wat
     )
 
 
-def _check(watch: Watch, student: nn.Module, before: dict[str, Tensor]) -> None:
+def check(watch: Watch, student: nn.Module, before: dict[str, Tensor]) -> None:
     """Checks what the two iterations came to.
 
     Raises:
@@ -140,7 +140,7 @@ def _check(watch: Watch, student: nn.Module, before: dict[str, Tensor]) -> None:
         raise FloatingPointError('no parameter of the student has changed')
 
 
-def _has_gradient(loss: Tensor, student: nn.Module) -> bool:
+def has_gradient(loss: Tensor, student: nn.Module) -> bool:
     """Whether a loss has a gradient for the student, looked for where it is near: the parts from the last to the first.
 
     In each part the last parameters are asked first, for whose gradient nothing before them is computed.
@@ -154,6 +154,3 @@ def _has_gradient(loss: Tensor, student: nn.Module) -> bool:
         if any(gradient is not None and bool(gradient.any()) for gradient in gradients):
             return True
     return False
-
-
-__all__ = ['CHECKPOINT', 'Samples', 'Watch', 'train']

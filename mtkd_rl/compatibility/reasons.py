@@ -10,6 +10,7 @@ PATTERNS = (
     (r'operator (\w+): mmcv was installed without', r"needs mmcv's compiled operator \1"),
     (r'not implemented for .?CPU|No kernel|Could not run .*CPU|on CPU is not', 'needs an operator for CUDA only'),
     (r'Connection|URLError|HTTPError|name resolution|Max retries|offline|LocalEntryNotFound', 'needs a download'),
+    (r"'NoneType' object has no attribute 'loss'", 'has no head, and so no loss'),
     (r"can't allocate memory|out of memory|MemoryError", 'needs more memory than there is'),
     (r'status 9$', 'its process was ended, probably for want of memory'),
 )
@@ -29,4 +30,9 @@ def in_words(error: str) -> str:
         found = re.search(pattern, error)
         if found:
             return found.expand(meaning)
-    return error[:160]
+    return without_folders(error)[:160]
+
+
+def without_folders(text: str) -> str:
+    """A text in which absolute paths are down to the names of their files."""
+    return re.sub(r'(?<![\w:/])/(?:[\w.+-]+/)+', '', text)
