@@ -158,6 +158,7 @@ class MTKDHook(Hook):
         self._factor = 0.0
         self._told: Findings | None = None
         self._lesson: Lesson | None = None
+        self._samples: Sequence[Any] = ()
         if self._resumed is not None:
             self._go_on(runner, self._resumed)
             self._resumed = None
@@ -377,6 +378,7 @@ def _before_forward(hook: MTKDHook, student: nn.Module) -> Callable[..., None]:
 
     def start(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if module is student and hook._factor > 0 and kwargs.get('mode') == 'loss':
+            hook._samples = hook.distiller.task.keep(kwargs['data_samples'])
             hook.distiller.student_taps.start()
 
     return start
@@ -389,7 +391,8 @@ def _after_forward(
 
     def add(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], losses: Any) -> Any:
         if module is student and hook._factor > 0 and kwargs.get('mode') == 'loss':
-            return {**losses, **teach(kwargs['inputs'], kwargs['data_samples'], losses)}
+            samples, hook._samples = hook._samples, ()
+            return {**losses, **teach(kwargs['inputs'], samples, losses)}
         return losses
 
     return add

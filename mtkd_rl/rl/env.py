@@ -167,8 +167,9 @@ class DistillationEnv(gymnasium.Env):
             batch = self.student.data_preprocessor(self.data.collate([self.data.dataset[int(i)] for i in rows]), True)
             self.student.train()
             self.distiller.student_taps.start()
+            samples = self.distiller.task.keep(batch['data_samples'])
             self._losses = self.student(**batch, mode='loss')
-            self._observed = self.distiller.observe(**batch, losses=self._losses, wants_credit=True)
+            self._observed = self.distiller.observe(batch['inputs'], samples, self._losses, wants_credit=True)
             self._random = random_state()
         self._states = compact(self._observed.state).flatten(1).cpu().numpy()
         self._sample = 0

@@ -53,6 +53,9 @@ class Task(Protocol):
             owner: Whose model it is, for error messages.
         """
 
+    def keep(self, samples: Sequence[Any]) -> Sequence[Any]:
+        """The annotations as they are before the student's forward pass, which may change them."""
+
     def read(self, inputs: Tensor, samples: Sequence[Any], records: dict[str, Any]) -> Batch:
         """The batch, with its labels as the task wants them, on the student's device.
 

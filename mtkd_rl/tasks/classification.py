@@ -78,6 +78,10 @@ class Classification:
                 self._order[teacher.name] = len(teacher.classes or ()), torch.tensor(order)
         return [None] * len(teachers)
 
+    def keep(self, samples: Sequence[Any]) -> Sequence[Any]:
+        """The annotations themselves: no head changes them."""
+        return samples
+
     def read(self, inputs: Tensor, samples: Sequence[Any], records: dict[str, Any]) -> Batch:
         """The batch with soft labels: ``gt_score`` where batch augmentation made it, else one-hot ``gt_label``."""
         logits = logits_of(records, 'student')

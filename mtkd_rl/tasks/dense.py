@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.losses.functional import pool
+from mtkd_rl.rng import isolated
 from mtkd_rl.taps import Tap, Taps
 from mtkd_rl.tasks.base import names_the_teacher
 from mtkd_rl.tasks.classes import Common, classes_in_common, count_classes
@@ -65,13 +66,12 @@ class Dense:
             common = classes_in_common(teacher.name, classes, teacher.classes, counts)
             if common is not None:
                 self.common[teacher.name] = common
-        self.incomparable = [
-            'its pictures have a size of their own'
-            if teacher.contract.size is not None
-            else self.correspond(student, teacher.model)
-            for teacher in teachers
-        ]
+        self.incomparable = [self.correspond(student, teacher.model) for teacher in teachers]
         return self.incomparable
+
+    def keep(self, samples: Sequence[Any]) -> Sequence[Any]:
+        """Copies: some heads change the annotations that they are given."""
+        return copy.deepcopy(samples)
 
     @staticmethod
     def accepts(student: nn.Module) -> bool:
@@ -129,7 +129,7 @@ class Dense:
             features = self.run(teacher.model, inputs)
             records = taps.take()
             common = self.common.get(teacher.name)
-            samples = [copy.deepcopy(sample) for sample in batch.samples]
+            samples = self.keep(batch.samples)
             if common is not None:
                 for sample in samples:
                     self.relabel(sample, common)
@@ -142,7 +142,7 @@ class Dense:
     ) -> tuple[Outputs, Points]:
         """The student's own losses are the task's; its loss by image is taken as a teacher's is."""
         said = self.said(student, records, batch)
-        samples = [copy.deepcopy(sample) for sample in batch.samples]
+        samples = self.keep(batch.samples)
         by_image, _ = self._by_image(student, batch.inputs, samples, records, batch, None)
         logits = batch.inputs.new_zeros(len(batch.inputs), 0) if said is None else said.logits
         outputs = self._outputs(student, records, logits, by_image, 'student')
@@ -166,7 +166,7 @@ class Dense:
                 alone = {name: rows_of(part, i, len(samples)) for name, part in parts.items()}
                 if taps is not None:
                     taps.start()
-                with standing_in(model, alone):
+                with standing_in(model, alone), isolated(0):  # so that a picture's samplers draw the same beside others
                     losses.append(total(model.loss(inputs[i : i + 1], [sample])))
                 if taps is not None:
                     said.append(self.said(model, taps.take(), batch))
@@ -179,7 +179,9 @@ class Dense:
         feature = tensors_of(said[0]) if 'feature' in records else self.seen(model, said[0])
         if not feature:
             where = 'student_layer' if owner == 'student' else 'layer'
-            raise MTKDError(f'{owner}: its tapped layer did not run or gave no tensor; name another with `{where}`')
+            raise MTKDError(
+                f'{owner}: its tapped layer did not run or gave no tensor; name one of backbone or neck with `{where}`'
+            )
         return Outputs(logits.float(), pool(feature[-1]).float(), feature, task_loss)
 
 

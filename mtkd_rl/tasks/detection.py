@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mtkd_rl.errors import MTKDError
 from mtkd_rl.registry import TASKS
 from mtkd_rl.taps import Tap
 from mtkd_rl.tasks.base import of_toolbox
@@ -85,7 +86,17 @@ class Detection(Dense):
         return super().told(teacher, features, by_image, batch)
 
     def meet(self, student: nn.Module, teachers: Sequence[Teacher], classes: Sequence[str] | None) -> list[str | None]:
-        """Also remembers how the student's scores are meant."""
+        """Also remembers how the student's scores are meant.
+
+        Raises:
+            MTKDError: Also where a teacher wants pictures of a size of its own, since boxes are those of the student's.
+        """
+        for teacher in teachers:
+            if teacher.contract.size is not None:
+                raise MTKDError(
+                    f"teacher {teacher.name}: a detector's pictures cannot be resized, since the boxes are those of the "
+                    'student; leave input_size out of its entry'
+                )
         self.names = [teacher.name for teacher in teachers]
         self.scores = scores_of(student)
         return super().meet(student, teachers, classes)

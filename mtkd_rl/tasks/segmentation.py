@@ -123,10 +123,10 @@ class Segmentation(Dense):
 
     def _pair(self, common: Common | None, ours: Tensor, theirs: Tensor, target: Tensor) -> Compared:
         """Student and teacher over the classes in common, at the pixels that are of these."""
-        if common is not None:
-            ours, theirs = ours[:, list(common.student)], theirs[:, list(common.teacher)]
-            target = target[:, :, list(common.student)]
         student, teacher = (rows_of_pixels(x) for x in (ours, theirs))
+        if common is not None:
+            student, teacher = student[:, :, list(common.student)], teacher[:, :, list(common.teacher)]
+            target = target[:, :, list(common.student)]
         return Compared(student, teacher, weighed(target.sum(dim=2)), target)
 
 

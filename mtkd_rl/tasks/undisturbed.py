@@ -28,7 +28,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 
     Normalisation takes its saved statistics and dropout drops nothing, so that a picture's loss does not depend on
     chance or on the pictures beside it. Heads that keep books of their own (Dynamic R-CNN's thresholds, EMANet's bases)
-    find them as they were, and so do the global random states. What is drawn inside is the same each time.
+    find them as they were, and so do the global random states.
 
     Args:
         model: A student or a teacher; without gradients inside.
@@ -50,7 +50,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         if value is not None
     ]
     try:
-        with isolated(0), torch.no_grad():
+        with isolated(), torch.no_grad():
             for module in modules:
                 module.training = not isinstance(module, STEADY) and type(module).__name__ != 'DropPath'
             yield
