@@ -94,7 +94,7 @@ class Detection(Dense):
         for teacher in teachers:
             if teacher.contract.size is not None:
                 raise MTKDError(
-                    f"teacher {teacher.name}: a detector's pictures cannot be resized, since the boxes are those of the "
+                    f"teacher {teacher.name}: a detector's pictures cannot be resized, since boxes are those of the "
                     'student; leave input_size out of its entry'
                 )
         self.names = [teacher.name for teacher in teachers]
