@@ -1,0 +1,130 @@
+"""Several trainings side by side, each in a process of its own, and what came of them."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mtkd_rl.errors import MTKDError
+from mtkd_rl.plot import read_scalars
+
+DONE = 'score.json'
+
+
+class Job(NamedTuple):
+    """One training: a row of a table and a seed of it.
+
+    Attributes:
+        row: Name of the row.
+        config: Path of the config.
+        work_dir: Where it writes.
+        seed: Of the run.
+        options: Further ``KEY=VALUE`` changes to the config.
+    """
+
+    row: str
+    config: str
+    work_dir: Path
+    seed: int
+    options: tuple[str, ...] = ()
+
+
+class Score(NamedTuple):
+    """What a training reached.
+
+    Attributes:
+        value: The metric of the last validation.
+        seconds: Wall time of the process.
+    """
+
+    value: float
+    seconds: float
+
+
+def train(job: Job, metric: str, again: bool = False) -> Score:
+    """Trains in a process of its own on one core, unless that was done before.
+
+    Args:
+        job: What to train. A run that is done has left a file in its work dir, with the command that made it.
+        metric: Name of the scalar of the last validation.
+        again: Train also what is done.
+
+    Raises:
+        MTKDError: The run failed; the message has the last line it said and where the rest is.
+    """
+    command = ['-m', 'mtkd_rl', 'train', job.config, '--work-dir', str(job.work_dir)]
+    command += ['--cfg-options', f'randomness.seed={job.seed}', *job.options]
+    done = job.work_dir / DONE
+    if done.is_file() and not again:
+        saved = json.loads(done.read_text())
+        if saved['command'] == command and metric in saved['scores']:
+            return Score(saved['scores'][metric], saved['seconds'])
+    job.work_dir.mkdir(parents=True, exist_ok=True)
+    log = job.work_dir / 'log.txt'
+    started = time.perf_counter()
+    with log.open('w') as file:
+        process = subprocess.run(
+            [sys.executable, *command],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, 'OMP_NUM_THREADS': '1', 'MKL_NUM_THREADS': '1'},
+        )
+    if process.returncode != 0:
+        last = (log.read_text().strip().splitlines() or ['it said nothing'])[-1]
+        raise MTKDError(f'{job.row}, seed {job.seed}: {last} (all of it: {log})')
+    score = Score(float(read_scalars(job.work_dir, metric)[-1][metric]), round(time.perf_counter() - started, 1))
+    done.write_text(json.dumps({'command': command, 'scores': {metric: score.value}, 'seconds': score.seconds}) + '\n')
+    return score
+
+
+def train_all(
+    jobs: Sequence[Job], metric: str, workers: int, tell: Callable[[Job, Score], None], again: bool = False
+) -> dict[str, list[Score]]:
+    """Trains all, a few at a time.
+
+    Args:
+        jobs: In the order of the table.
+        metric: Name of the scalar of the last validation.
+        workers: How many at a time.
+        tell: Is told of each that is done.
+        again: Train also what is done.
+
+    Returns:
+        Row to the scores of its seeds, in their order.
+    """
+    scores: dict[Job, Score] = {}
+    with ThreadPoolExecutor(workers) as executor:
+        waiting = {executor.submit(train, job, metric, again): job for job in jobs}
+        try:
+            for future in as_completed(waiting):
+                job = waiting[future]
+                scores[job] = future.result()
+                tell(job, scores[job])
+        finally:
+            executor.shutdown(cancel_futures=True)
+    return {job.row: [scores[other] for other in jobs if other.row == job.row] for job in jobs}
+
+
+def summarise(scores: dict[str, list[Score]], percent: float = 1.0) -> Iterator[dict[str, Any]]:
+    """Mean and standard deviation of every row over its seeds.
+
+    Args:
+        scores: Row to the scores of its seeds.
+        percent: What the metric is multiplied by.
+    """
+    for name, seeds in scores.items():
+        values = [percent * score.value for score in seeds]
+        yield {
+            'name': name,
+            'mean': round(statistics.mean(values), 2),
+            'sd': round(statistics.stdev(values), 2) if len(values) > 1 else 0.0,
+            'values': [round(value, 2) for value in values],
+            'seconds': round(statistics.mean(score.seconds for score in seeds)),
+        }

@@ -1,0 +1,79 @@
+"""Train several configs with several seeds, and compare what they reach.
+
+``python tools/compare.py configs/bccd/students/tiny_atss_bccd.py configs/bccd/mtkd_rl_tiny_atss_bccd.py \
+--metric coco/bbox_mAP --percent 100`` writes ``work_dirs/compare``. A run that is done is not made again.
+"""
+
+import json
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from mtkd_rl import tooling
+from mtkd_rl.experiment import Job, Score, summarise, train_all
+
+
+def parse(argv: Sequence[str] | None) -> Namespace:
+    parser = ArgumentParser(description='Train several configs with several seeds, and compare what they reach.')
+    parser.add_argument('configs', nargs='+', metavar='CONFIG', help='each is a row of the table')
+    parser.add_argument('--metric', required=True, help='scalar of the last validation, such as coco/bbox_mAP or mIoU')
+    parser.add_argument('--percent', type=float, default=1.0, help='what it is multiplied by (default: 1)')
+    parser.add_argument('--seeds', type=tooling.positive, default=3, help='runs of each config (default: 3)')
+    parser.add_argument('--first-seed', type=int, default=0, help='default: 0')
+    parser.add_argument('--workers', type=tooling.positive, default=max(1, os.cpu_count() or 1), help='runs at a time')
+    parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/compare'), help='default: work_dirs/compare')
+    parser.add_argument('--again', action='store_true', help='train also what is done')
+    parser.add_argument('--cfg-options', nargs='+', default=(), metavar='KEY=VALUE', help='for all configs')
+    return parser.parse_args(argv)
+
+
+def table(rows: Sequence[dict[str, Any]], metric: str, seeds: int) -> Table:
+    """The rows, for the terminal."""
+    shown = Table(title=metric, caption=f'mean and sd of {seeds} seeds')
+    for heading in ('', 'mean', 'sd', 'each', 'seconds'):
+        shown.add_column(heading, justify='left' if not heading else 'right')
+    for row in rows:
+        each = ', '.join(f'{value:.1f}' for value in row['values'])
+        shown.add_row(row['name'], f'{row["mean"]:.2f}', f'{row["sd"]:.2f}', each, str(row['seconds']))
+    return shown
+
+
+@tooling.reports_errors
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
+    tooling.claim_work_dir(str(args.work_dir))
+    console = Console()
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    jobs = [
+        Job(
+            Path(config).stem, config, args.work_dir / Path(config).stem / f'seed_{seed}', seed, tuple(args.cfg_options)
+        )
+        for seed in seeds
+        for config in args.configs
+    ]
+    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task('', total=len(jobs))
+
+        def tell(job: Job, score: Score) -> None:
+            value = args.percent * score.value
+            progress.console.print(f'  {job.row:<40} seed {job.seed}   {value:6.2f}   {score.seconds:.0f} s')
+            progress.advance(bar)
+
+        scores = train_all(jobs, args.metric, args.workers, tell, args.again)
+    told = list(summarise({row: scores[row] for row in rows}, args.percent))
+    summary = {'metric': args.metric, 'options': list(args.cfg_options), 'rows': told}
+    (args.work_dir / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n')
+    console.print(table(told, args.metric, args.seeds))
+    console.print(f'all figures: {args.work_dir / "summary.json"}')
+
+
+if __name__ == '__main__':
+    sys.exit(main())
