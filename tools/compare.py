@@ -51,12 +51,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     tooling.claim_work_dir(str(args.work_dir))
     console = Console()
     seeds = range(args.first_seed, args.first_seed + args.seeds)
+    rows = {Path(config).stem: config for config in args.configs}
     jobs = [
-        Job(
-            Path(config).stem, config, args.work_dir / Path(config).stem / f'seed_{seed}', seed, tuple(args.cfg_options)
-        )
+        Job(row, config, args.work_dir / row / f'seed_{seed}', seed, tuple(args.cfg_options))
         for seed in seeds
-        for config in args.configs
+        for row, config in rows.items()
     ]
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
