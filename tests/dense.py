@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 import mtkd_rl.compat  # noqa: F401  # before the models
 from mtkd_rl.distiller import Distiller, Lesson
 from mtkd_rl.losses import build_loss
+from mtkd_rl.rng import isolated
 from mtkd_rl.tasks import find_task
 from mtkd_rl.teachers import build_pool, contract_of
 from mtkd_rl.teachers.openmmlab import packaged
@@ -132,7 +134,15 @@ def model_of(name: str, seed: int = 0, **changes: Any) -> nn.Module:
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean.normal_(0, 0.1)
                 module.running_var.uniform_(0.5, 1.5)
+        settle(model)
     return model.train()
+
+
+def settle(model: nn.Module) -> None:
+    """Gives a value to parameters that only ``init_weights`` would."""
+    for name, parameter in model.named_parameters():
+        if name == 'level_embed':
+            nn.init.normal_(parameter)
 
 
 def teacher(name: str, **changes: Any) -> dict[str, Any]:
@@ -157,6 +167,9 @@ def distiller_of(
 ) -> Distiller:
     source = contract_of(model.data_preprocessor, 'bgr')
     pool = build_pool(teachers, temperature=temperature, source=source, loaded='bgr')
+    with isolated(0):
+        for each in pool:
+            settle(each.model)
     return Distiller(
         model,
         pool,
@@ -270,6 +283,60 @@ def alone(model: nn.Module, data: Mapping[str, Any], i: int) -> Tensor:
             module.p = 0.0
         elif isinstance(module, nn.MultiheadAttention):
             module.dropout = 0.0
-    with torch.no_grad():
+    with isolated(0), torch.no_grad():  # for samplers, which draw
         own = single.loss(data['inputs'][i : i + 1], [copy.deepcopy(data['data_samples'][i])])
     return sum_of(own).float()
+
+
+# ---- real runs
+
+
+def run_config(
+    work_dir: Path, name: str, hooks: Sequence[Any] = (), iters: int = 3, save: int = 10**6, **more: Any
+) -> Config:
+    """A training config of two scenes of digits an iteration; BatchNorm and the order of the scenes are as usual.
+
+    Args:
+        work_dir: Where it trains.
+        name: Of ``CONFIGS``.
+        hooks: Custom ones.
+        iters: How many iterations.
+        save: Iterations between checkpoints.
+        **more: Of the config itself; ``changes`` are the model's.
+    """
+    scope = scope_of(name)
+    register(scope)
+    flip = [dict(type='RandomFlip', prob=0.5)]
+    if scope == 'mmdet':
+        load = [dict(type='LoadImageFromNDArray'), dict(type='LoadAnnotations', with_bbox=True)]
+        dataset = dict(type='mtkd_rl.DetectionScenes', n=8, digits=range(4))
+        pack = dict(type='PackDetInputs')
+    else:
+        load = [dict(type='LoadImageFromNDArray')]
+        dataset = dict(type='mtkd_rl.SegmentationScenes', n=8, digits=range(3))
+        pack = dict(type='PackSegInputs')
+    cfg = dict(
+        default_scope=scope,
+        work_dir=str(work_dir),
+        experiment_name=f'{work_dir.parent.name}-{work_dir.name}',
+        log_level='WARNING',
+        randomness=dict(seed=3),
+        model=config(name, norm_eval=False, **more.pop('changes', {})).to_dict(),
+        train_dataloader=dict(
+            batch_size=2,
+            num_workers=0,
+            sampler=dict(type='InfiniteSampler', shuffle=True),
+            dataset=dict(**dataset, serialize_data=False, pipeline=[*load, *flip, pack]),
+        ),
+        train_cfg=dict(by_epoch=False, max_iters=iters),
+        optim_wrapper=dict(
+            optimizer=dict(type='SGD', lr=1e-3, momentum=0.9), clip_grad=dict(max_norm=10), type='OptimWrapper'
+        ),
+        default_hooks=dict(
+            logger=dict(type='LoggerHook', interval=1), checkpoint=dict(type='CheckpointHook', interval=save)
+        ),
+        visualizer=dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')]),
+        custom_hooks=list(hooks),
+    )
+    cfg['default_hooks']['checkpoint']['by_epoch'] = False
+    return Config(cfg | more, format_python_code=False)

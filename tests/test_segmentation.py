@@ -16,13 +16,14 @@ from torch.nn import functional as F
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.guard import Guard, need_of
 from mtkd_rl.rl.state import ENCODINGS
-from mtkd_rl.rng import isolated, random_state
+from mtkd_rl.rng import random_state
 from mtkd_rl.tasks import Segmentation, find_task
 from mtkd_rl.tasks.classes import Common
 from mtkd_rl.tasks.segmentation import semantic_logits
 from mtkd_rl.weighting import FixedWeighting, PPOWeighting
 
 ALL = ('PSPNet', 'FCN', 'EMANet', 'OCRNet', 'Mask2Former')
+FEW = [name if name in ('PSPNet', 'Mask2Former') else pytest.param(name, marks=pytest.mark.slow) for name in ALL]
 STRIDE_16 = dict(backbone__strides=(1, 2, 2, 1), backbone__dilations=(1, 1, 1, 2))
 SIGMOID = dict(type='CrossEntropyLoss', use_sigmoid=True)
 BINARY = dict(
@@ -60,7 +61,7 @@ def coarse_labels(data, side=8):
 # ---- the loss by image
 
 
-@pytest.mark.parametrize('name', ALL)
+@pytest.mark.parametrize('name', FEW)
 def test_a_picture_has_the_loss_that_it_has_alone(name):
     """Of student and teacher: that of the whole model on this picture, by its saved statistics, and no dropout."""
     dropping = {} if name == 'Mask2Former' else dict(auxiliary_head__dropout_ratio=0.5)
@@ -75,8 +76,7 @@ def test_a_picture_has_the_loss_that_it_has_alone(name):
         (model, lesson.feedback.state.student.task_loss),
         (distiller.teachers[0].model, lesson.feedback.state.teacher_loss[:, 0]),
     ):
-        with isolated(0):
-            expected = torch.stack([dense.alone(whose, data, i) for i in range(3)])
+        expected = torch.stack([dense.alone(whose, data, i) for i in range(3)])
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
         assert len(found.unique()) == 3
     if name == 'PSPNet':
@@ -309,6 +309,47 @@ def test_other_losses_on_pixels(loss):
     assert model.decode_head.conv_seg.weight.grad.any()
 
 
+@pytest.mark.parametrize('name', FEW)
+def test_weight_zero_leaves_the_students_own_gradients(name):
+    """Bit by bit, that is, also summed in the same order."""
+
+    def gradients_of(strategy=None):
+        model = model_of(name, norm_eval=False)
+        data = segmented(model)
+        torch.manual_seed(0)
+        if strategy is None:
+            losses = model(**data, mode='loss')
+        else:
+            entries = dict(own=teacher(name), other=teacher('FCN', **STRIDE_16))
+            _, losses, lesson = ask(model, entries, data, strategy)
+            losses = {**losses, **lesson.losses}
+            assert not any(float(loss) for loss in lesson.losses.values())
+        sum_of(losses).backward()
+        return {key: value.grad for key, value in model.named_parameters() if value.grad is not None}
+
+    plain, hooked = gradients_of(), gradients_of(FixedWeighting(weights=dict(own=0.0, other=0.0)))
+    assert [key for key in plain if not torch.equal(plain[key], hooked[key])] == []
+
+
+def test_a_teacher_that_wants_other_pictures():
+    """Segmenters answer on any grid: their scores are resized."""
+    model = model_of('FCN')
+    data = segmented(model)
+    distiller = distiller_of(model, dict(t=teacher('PSPNet', input_size=96)))
+    ours = scores_of(model, data)
+    _, lesson = lesson_of(distiller, data)
+    larger = F.interpolate(data['inputs'], (96, 96), mode='bilinear', antialias=True)
+    theirs = scores_of(distiller.teachers[0].model, dict(inputs=larger))
+    assert theirs.shape[2:] == (12, 12)
+    theirs = F.interpolate(theirs, (8, 8), mode='bilinear', align_corners=False)
+    p, q = theirs.softmax(dim=1), ours.softmax(dim=1)
+    each, known = (p * (p / q).log()).sum(dim=1), coarse_labels(data) != 255
+    expected = torch.stack([each[i][known[i]].mean() for i in range(2)])
+    torch.testing.assert_close(lesson.feedback.knowledge.logit[:, 0], expected, rtol=1e-3, atol=1e-6)
+    losses = [dense.alone(distiller.teachers[0].model, data | dict(inputs=larger), i) for i in range(2)]
+    torch.testing.assert_close(lesson.feedback.state.teacher_loss[:, 0], torch.stack(losses), rtol=1e-4, atol=1e-5)
+
+
 # ---- classes by name
 
 
@@ -350,8 +391,7 @@ def test_some_classes_in_common():
         maps = sample.gt_sem_seg.data
         sample.gt_sem_seg.data = torch.tensor([255, 2, 255, 1] + 252 * [255])[maps]
     losses = [
-        dense.alone(distiller.teachers[0].model, dict(inputs=data['inputs'], data_samples=samples), i)
-        for i in range(2)
+        dense.alone(distiller.teachers[0].model, dict(inputs=data['inputs'], data_samples=samples), i) for i in range(2)
     ]
     torch.testing.assert_close(state.teacher_loss[:, 0], torch.stack(losses), rtol=1e-4, atol=1e-5)
 
@@ -507,7 +547,9 @@ BATCHES = {
 
 
 @pytest.mark.parametrize('case', BATCHES)
-@pytest.mark.parametrize('name', ['FCN', 'OCRNet', 'Mask2Former'])
+@pytest.mark.parametrize(
+    'name', ['FCN', *(pytest.param(name, marks=pytest.mark.slow) for name in ('OCRNet', 'Mask2Former'))]
+)
 def test_batches_that_are_seldom_seen(name, case):
     """A whole step is finite; pictures that are all void have no logits to learn of, but features."""
     model = model_of(name)
