@@ -10,7 +10,7 @@ _base_ = ['students/tiny_atss_bccd.py', '_base_/teachers.py']
 custom_hooks = [
     dict(
         type='mtkd_rl.MTKDHook',
-        teachers=dict(atss={{_base_.teachers.atss}}),
+        teachers=dict(retinanet={{_base_.teachers.retinanet}}),
         strategy=dict(type='AverageWeighting'),
     )
 ]

@@ -2,8 +2,8 @@
 # it is best on those that are seen most.
 # Paper: https://arxiv.org/abs/1901.02446 (Semantic FPN)
 # Command: python tools/train.py configs/camvid/teachers/fpn_camvid.py
-# Time: TODO
-# Result: TODO
+# Time: not yet run here
+# Result: not yet run here
 _base_ = '../_base_/camvid.py'
 
 model = dict(

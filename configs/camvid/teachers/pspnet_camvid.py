@@ -2,8 +2,8 @@
 # that are seen least.
 # Paper: https://arxiv.org/abs/1612.01105 (PSPNet)
 # Command: python tools/train.py configs/camvid/teachers/pspnet_camvid.py
-# Time: TODO
-# Result: TODO
+# Time: not yet run here
+# Result: not yet run here
 _base_ = '../_base_/camvid.py'
 
 model = dict(
