@@ -1,4 +1,4 @@
-# RetinaNet on a ResNet-34 of 1/4 of the width, the best teacher of the BCCD pool: deeper, and IoU says which anchors count.
+# RetinaNet on a ResNet-34 of 1/4 of the width, the best teacher of the BCCD pool: deeper, with anchors chosen by IoU.
 # Paper: https://arxiv.org/abs/1708.02002 (RetinaNet)
 # Command: python tools/train.py configs/bccd/teachers/retinanet_bccd.py
 # Time: 6.3 minutes on one core
