@@ -160,9 +160,9 @@ def test_nms():
 
 
 def test_nms_with_an_offset():
-    a, b = [0, 0, 9, 9], [0, 5, 9, 14]  # half of each without an offset: 4 of 14, with it 5 of 15
+    a, b = [0, 0, 9, 9], [4, 3, 13, 12]
     boxes, scores = torch.tensor([a, b]).float(), torch.tensor([0.9, 0.8])
-    threshold = (iou(a, b) + iou(a, b, 1)) / 2
+    threshold = (iou(a, b) + 3 * iou(a, b, 1)) / 4  # not passed with an offset in one direction alone
     assert ops.nms(boxes, scores, threshold)[1].tolist() == [0, 1]
     assert ops.nms(boxes, scores, threshold, offset=1)[1].tolist() == [0]
 
@@ -271,6 +271,16 @@ def test_regions_that_are_not_finite(value):
     torch.testing.assert_close(pooled[others], ops.roi_align(image, ROIS[others], (2, 3), 0.5, 0, 'avg', True))
     pooled[others].sum().backward()
     assert image.grad.isfinite().all()
+
+
+def test_regions_that_end_before_they_begin():
+    image = torch.randn(2, 3, 9, 8, requires_grad=True)
+    rois = torch.cat([ROIS, torch.tensor([[0.0, 9, 3, 2, 12], [1, 3, 9, 12, 2]])])
+    pooled = ops.roi_align(image, rois, (2, 3), 0.5, 0, 'avg', True)
+    torch.testing.assert_close(pooled[:4], ops.roi_align(image, ROIS, (2, 3), 0.5, 0, 'avg', True))
+    assert not pooled[4:].any()
+    pooled[4:].sum().backward()
+    assert not image.grad.any()
 
 
 def test_roi_pool():

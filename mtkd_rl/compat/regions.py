@@ -45,7 +45,9 @@ def roi_align_forward(
         raise missing("roi_align_forward with pool_mode='max'")
     size = (spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned)
     image = wide(input)
-    pooled = torchvision_operators('roi_align_forward').roi_align(image, _finite(rois, image.dtype), *size)
+    pooled = torchvision_operators('roi_align_forward').roi_align(
+        image, _sound(rois, image.dtype, sampling_ratio), *size
+    )
     output.copy_(pooled.masked_fill((~rois.isfinite()).any(1)[:, None, None, None], math.nan))
 
 
@@ -66,12 +68,19 @@ def roi_align_backward(
     gradient = wide(grad_output)
     size = (spatial_scale, aligned_height, aligned_width, *grad_input.shape, sampling_ratio, aligned)
     operators = torchvision_operators('roi_align_backward')
-    grad_input.copy_(operators._roi_align_backward(gradient, _finite(rois, gradient.dtype), *size))
+    grad_input.copy_(operators._roi_align_backward(gradient, _sound(rois, gradient.dtype, sampling_ratio), *size))
 
 
-def _finite(rois: Tensor, dtype: torch.dtype) -> Tensor:
-    """Regions without what is not finite, with which torchvision would read from anywhere, and the process die."""
-    return rois.to(dtype).nan_to_num(0.0, 0.0, 0.0)
+def _sound(rois: Tensor, dtype: torch.dtype, sampling_ratio: int) -> Tensor:
+    """Regions that torchvision can pool.
+
+    With what is not finite it would read from anywhere, and the process die. One that ends before it begins has no
+    points where their number follows from its size, which its CPU kernel refuses.
+    """
+    rois = rois.to(dtype).nan_to_num(0.0, 0.0, 0.0)
+    if sampling_ratio > 0:
+        return rois
+    return torch.cat([rois[:, :3], torch.maximum(rois[:, 1:3], rois[:, 3:])], 1)
 
 
 def roi_pool_forward(
@@ -161,7 +170,7 @@ def deform_roi_pool_forward(
     """
     image = wide(input)
     bins = _moved_bins(rois, offset, pooled_height, pooled_width, spatial_scale, gamma)
-    bins = _finite(bins, image.dtype)
+    bins = _sound(bins, image.dtype, sampling_ratio)
     pooled = torchvision_operators('deform_roi_pool_forward').roi_align(image, bins, 1.0, 1, 1, sampling_ratio, True)
     output.copy_(pooled.view(len(rois), pooled_height, pooled_width, -1).permute(0, 3, 1, 2))
 
@@ -182,7 +191,7 @@ def deform_roi_pool_backward(
     """Set ``grad_input`` and, where there are offsets, ``grad_offset``; see `deform_roi_pool_forward`."""
     gradient = wide(grad_output)
     bins = _moved_bins(rois, offset, pooled_height, pooled_width, spatial_scale, gamma)
-    bins = _finite(bins, gradient.dtype)
+    bins = _sound(bins, gradient.dtype, sampling_ratio)
     by_bin = gradient.permute(0, 2, 3, 1).reshape(len(bins), -1, 1, 1)
     operator = torchvision_operators('deform_roi_pool_backward')._roi_align_backward
     grad_input.copy_(operator(by_bin, bins, 1.0, 1, 1, *grad_input.shape, sampling_ratio, True))
