@@ -176,11 +176,7 @@ def test_inside_it_computes_as_in_training_but_for_chance_and_statistics():
         assert torch.equal(model.drop(x), x)
         said = model.attention(x[None], x[None], x[None])[0]
         assert not said.requires_grad
-        first = torch.rand(3)
     torch.testing.assert_close(said, model.attention(x[None], x[None], x[None])[0])  # of attention nothing is dropped
-    torch.manual_seed(99)
-    with undisturbed(model):
-        assert torch.equal(torch.rand(3), first)
 
 
 # ---- totals, places

@@ -51,7 +51,7 @@ def test_a_picture_has_the_loss_that_it_has_alone(name):
     """Of student and teacher: that of the whole model on this picture, by its saved statistics."""
     model = model_of(name)
     data = batch_of(name, model)
-    distiller, own, lesson = ask(model, dict(t=teacher(name)), data)
+    distiller, _, lesson = ask(model, dict(t=teacher(name)), data)
     (of,) = distiller.teachers
     inputs = convert(data['inputs'], distiller.source, of.contract)
     for whose, seen, found in (
@@ -62,8 +62,6 @@ def test_a_picture_has_the_loss_that_it_has_alone(name):
         torch.testing.assert_close(found, torch.stack(expected), rtol=1e-4, atol=1e-5)
         assert len(found.unique()) == 3
     assert all(torch.isfinite(loss) for loss in lesson.losses.values())
-    # the total of the student's own losses is no part of it
-    assert float(sum_of(own)) > 0
 
 
 @pytest.mark.parametrize(('name', 'of'), [('RetinaNet', 'FCOS'), ('Mask R-CNN', 'Faster R-CNN')])
@@ -156,7 +154,7 @@ def test_nothing_changes_by_asking(name, fail):
         ours, states = portrait(model), random_state()
         if fail:
             seen.clear()
-            with pytest.raises(MTKDError, match='teacher t: .*ZeroDivisionError'):
+            with pytest.raises(MTKDError, match=r'teacher t: .*ZeroDivisionError'):
                 distiller.lesson(**data, losses=own, factor=1.0)
         else:
             distiller.lesson(**data, losses=own, factor=1.0)
@@ -326,7 +324,7 @@ def test_a_softmax_grid_leaves_the_background_where_it_is():
     model = model_of('RetinaNet', bbox_head__loss_cls=loss)
     data = batch_of('RetinaNet', model)
     entry = teacher('RetinaNet', bbox_head__loss_cls=loss, classes_named=('fish', 'car', 'cat'))
-    distiller, _, lesson = ask(model, dict(t=entry), data, classes=CLASSES)
+    _, _, lesson = ask(model, dict(t=entry), data, classes=CLASSES)
     state = lesson.feedback.state
     ours = state.student.logits[:, :, [0, 3, 4]]  # cat, fish, and the background after all classes
     theirs = state.teachers[0].logits[:, :, [2, 0, 3]]
@@ -445,7 +443,7 @@ def test_some_classes_in_common():
     """Only these are compared, and only their objects are what the teacher is judged by."""
     names = ('car', 'fish', 'dog')
     model = model_of('FCOS')
-    data = batch_of('FCOS', model, counts=(4, 4, 4), sizes=None or [(64, 64)] * 3)
+    data = batch_of('FCOS', model, counts=(4, 4, 4), sizes=None)
     distiller, _, lesson = ask(model, dict(t=teacher('FCOS', classes_named=names)), data, classes=CLASSES)
     state = lesson.feedback.state
     ours, theirs = state.student.logits[:, :, [1, 3]], state.teachers[0].logits[:, :, [2, 1]]
@@ -498,7 +496,7 @@ def test_another_number_of_unknown_classes_is_an_error():
 
 
 def test_pictures_are_not_resized_for_a_teacher():
-    with pytest.raises(MTKDError, match='teacher t: .*boxes are those of the student; leave input_size out'):
+    with pytest.raises(MTKDError, match=r'teacher t: .*boxes are those of the student; leave input_size out'):
         distiller_of(model_of('RetinaNet'), dict(t=teacher('RetinaNet', input_size=96)))
 
 
@@ -648,10 +646,8 @@ def test_what_the_agent_sees(name):
     assert torch.isfinite(told).all()
     assert len(told.unique(dim=0)) == 3
     torch.testing.assert_close(need_of(state), 1 - torch.exp(-state.student.task_loss))
-    share = torch.tensor([0.2, 0.7])
     assert ((state.similarity >= -1.001) & (state.similarity <= 1.001)).all()
     assert not any(x.requires_grad for x in runs.tensors(tuple(state)))
-    assert share.sum() < 1
 
 
 def test_groups_are_the_class_of_most_objects():

@@ -134,7 +134,7 @@ def test_nothing_changes_by_asking(name, fail):
     own = model(**data, mode='loss')
     ours, states = portrait(model), random_state()
     if fail:
-        with pytest.raises(MTKDError, match='teacher t: .*ZeroDivisionError'):
+        with pytest.raises(MTKDError, match=r'teacher t: .*ZeroDivisionError'):
             distiller.lesson(**data, losses=own, factor=1.0)
     else:
         distiller.lesson(**data, losses=own, factor=1.0)
@@ -243,7 +243,7 @@ def test_masks_with_classes_learn():
     distiller, own, lesson = ask(model, dict(a=teacher('Mask2Former'), b=teacher('PSPNet')), segmented(model))
     assert distiller.kinds == ('logit', 'feature')
     assert (lesson.feedback.knowledge.logit > 0).all()
-    assert (lesson.feedback.credit == {}) or lesson.feedback.credit['logit'].alignment.any()
+    assert not lesson.feedback.credit  # nobody wants it
     (sum_of(own) * 0 + lesson.losses['loss_kd_logit']).backward()
     assert model.decode_head.mask_embed[0].weight.grad.any()
     assert model.decode_head.cls_embed.weight.grad.any()
@@ -288,7 +288,7 @@ def test_two_classes_in_another_order(student, of):
     model = model_of('FCN', **student)
     data = segmented(model, classes=2)
     entry = teacher('FCN', **of) | dict(classes=('road', 'sky'))
-    distiller, _, lesson = ask(model, dict(t=entry), data, classes=('sky', 'road'))
+    _, _, lesson = ask(model, dict(t=entry), data, classes=('sky', 'road'))
     state = lesson.feedback.state
     p, q = state.teachers[0].logits, state.student.logits
     p = p[:, 0].sigmoid() if p.shape[1] == 1 else p.softmax(dim=1)[:, 1]  # of the sky
@@ -458,7 +458,7 @@ def test_named_layers_are_what_is_compared():
 def test_a_teacher_has_no_layer_of_its_head_to_name():
     """Its heads only run picture by picture."""
     model = model_of('FCN')
-    with pytest.raises(MTKDError, match='teacher t: its tapped layer did not run .*`layer`'):
+    with pytest.raises(MTKDError, match=r'teacher t: its tapped layer did not run .*`layer`'):
         ask(model, dict(t=teacher('PSPNet', layer='decode_head.bottleneck')), segmented(model))
 
 
@@ -502,7 +502,7 @@ def test_credit_is_the_cosine_of_gradients():
 def test_what_the_agent_sees():
     model = model_of('PSPNet')
     data = segmented(model, 3, void=[1])
-    distiller, _, lesson = ask(model, dict(a=teacher('FCN'), b=teacher('Mask2Former')), data)
+    _, _, lesson = ask(model, dict(a=teacher('FCN'), b=teacher('Mask2Former')), data)
     state = lesson.feedback.state
     seen = ENCODINGS['compact'](state)
     assert seen.shape == (3, 2, 8)
