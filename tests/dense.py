@@ -184,9 +184,10 @@ def distiller_of(
 
 def lesson_of(distiller: Distiller, data: Mapping[str, Any], factor: float = 1.0) -> tuple[dict[str, Any], Lesson]:
     """One iteration: the student's own losses, and what came of the lesson."""
+    samples = distiller.task.keep(data['data_samples'])
     distiller.student_taps.start()
     own = distiller.student(**data, mode='loss')
-    return own, distiller.lesson(**data, losses=own, factor=factor)
+    return own, distiller.lesson(data['inputs'], samples, own, factor)
 
 
 def sum_of(own: Mapping[str, Any]) -> Tensor:

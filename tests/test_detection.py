@@ -180,8 +180,15 @@ def test_the_annotations_are_the_students_own():
     model = model_of('RetinaNet')
     data = batch_of('RetinaNet', model)
     before = copy.deepcopy([sample.gt_instances for sample in data['data_samples']])
-    ask(model, dict(t=teacher('Faster R-CNN', classes_named=('dog', 'car'))), data, classes=CLASSES)
+    distiller, _, _ = ask(model, dict(t=teacher('Faster R-CNN', classes_named=('dog', 'car'))), data, classes=CLASSES)
     for was, sample in zip(before, data['data_samples']):
+        assert torch.equal(was.labels, sample.gt_instances.labels)
+        assert torch.equal(was.bboxes, sample.gt_instances.bboxes)
+    kept = distiller.task.keep(data['data_samples'])
+    for sample in data['data_samples']:
+        sample.gt_instances.bboxes += 1  # as some heads do to what they are given
+        sample.gt_instances.labels = sample.gt_instances.labels + 1
+    for was, sample in zip(before, kept):
         assert torch.equal(was.labels, sample.gt_instances.labels)
         assert torch.equal(was.bboxes, sample.gt_instances.bboxes)
 
@@ -383,6 +390,50 @@ def test_a_second_stage_is_asked_about_the_students_regions(student, of):
         p, q = (x[mine].div(2).softmax(dim=1).double() for x in (theirs, ours))
         expected = 4 * ((surely / surely.sum())[:, None] * p * (p / q).log()).sum()
         torch.testing.assert_close(lesson.feedback.knowledge.logit[i, 0].double(), expected, rtol=1e-3, atol=1e-6)
+
+
+# ---- teachers that break
+
+
+def break_it(module, args, output):
+    return [x * float('nan') for x in output[0]], *output[1:]
+
+
+def test_a_broken_teacher_has_no_say_in_what_is_compared():
+    """With it in the pool, the others teach what they teach without it, at the same places."""
+    model = model_of('RetinaNet')
+    data = batch_of('RetinaNet', model, sizes=[(96, 96)] * 3)
+    weights = dict(weights=dict(a=0.5, b=0.5))
+    alone, _, expected = ask(model, dict(a=teacher('RetinaNet')), data, FixedWeighting(weights=dict(a=1.0)))
+    distiller = distiller_of(
+        model, dict(a=teacher('RetinaNet'), b=teacher('RetinaNet')), FixedWeighting(**weights), guard=Guard()
+    )
+    distiller.teachers[1].model.bbox_head.register_forward_hook(break_it)
+    _, lesson = lesson_of(distiller, data)
+    assert len(alone.teachers) == 1
+    assert lesson.feedback.state.present.tolist() == [True, False]
+    torch.testing.assert_close(lesson.losses, expected.losses)
+    torch.testing.assert_close(lesson.feedback.knowledge.logit[:, 0], expected.feedback.knowledge.logit[:, 0])
+
+
+def test_a_teacher_that_is_dropped_does_not_mind_other_sizes():
+    model = model_of('RetinaNet')
+    weights = FixedWeighting(weights=dict(a=0.5, b=0.5))
+    entries = dict(a=teacher('RetinaNet'), b=teacher('RetinaNet'))
+    distiller = distiller_of(model, entries, weights, guard=Guard(drop_after=1))
+    ran = []
+    distiller.teachers[1].model.bbox_head.register_forward_hook(break_it)
+    distiller.teachers[1].model.backbone.register_forward_hook(lambda *args: ran.append(1))
+    lesson_of(distiller, batch_of('RetinaNet', model))
+    assert distiller.guard.read().dropped == ['b']
+    for sizes in ((96, 64), (64, 128), (64, 64)):
+        data = batch_of('RetinaNet', model, counts=(3, 1), sizes=[sizes] * 2)
+        _, lesson = lesson_of(distiller, data)
+        assert lesson.feedback.state.present.tolist() == [True, False]
+        assert all(torch.isfinite(loss) for loss in lesson.losses.values())
+        assert lesson.losses['loss_kd_logit'] > 0
+        assert torch.isfinite(ENCODINGS['compact'](lesson.feedback.state)).all()
+    assert len(ran) == 1
 
 
 # ---- weight zero

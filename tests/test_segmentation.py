@@ -222,6 +222,20 @@ def test_void_pixels_have_no_part_in_it():
     torch.testing.assert_close(*seen)
 
 
+def test_void_is_what_the_student_ignores():
+    """Of a student that ignores the background, class 0."""
+    model = model_of('FCN', decode_head__ignore_index=0)
+    data = segmented(model)
+    for sample in data['data_samples']:
+        sample.gt_sem_seg.data[sample.gt_sem_seg.data == 255] = 0
+    _, _, lesson = ask(model, dict(t=teacher('FCN')), data)
+    ours, theirs = scores_of(model, data), lesson.feedback.state.teachers[0].logits
+    p, q = theirs.softmax(dim=1), ours.softmax(dim=1)
+    each, known = (p * (p / q).log()).sum(dim=1), coarse_labels(data) != 0
+    expected = torch.stack([each[i][known[i]].mean() for i in range(2)])
+    torch.testing.assert_close(lesson.feedback.knowledge.logit[:, 0], expected, rtol=1e-3, atol=1e-6)
+
+
 def test_masks_with_classes_teach_what_they_predict():
     """The logits are the logarithm of what mmseg's own head predicts, on the grid of its masks."""
     model = model_of('PSPNet')
