@@ -106,7 +106,7 @@ DEMOS = {
         percent=100,
         metric='mAP',
         heading='mAP',
-        title='Mean average precision of boxes on 300 scenes, %',
+        title='Mean average precision of boxes on 200 scenes, %',
         knows=SCENES,
     ),
     'segmentation': Demo(
@@ -119,7 +119,7 @@ DEMOS = {
         percent=1,
         metric='mIoU',
         heading='mIoU',
-        title='Mean intersection over union on 300 scenes, %',
+        title='Mean intersection over union on 200 scenes, %',
         knows=SCENES,
     ),
 }

@@ -7,6 +7,6 @@ custom_hooks = [
         type='mtkd_rl.MTKDHook',
         teachers={{_base_.teachers}},
         strategy=dict(type='PPOWeighting', rollout=128),
-        warmup=4,
+        warmup=3,
     )
 ]

@@ -59,7 +59,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=50,
     num_workers=0,
-    dataset=dict(type='mtkd_rl.DetectionScenes', n=300, split='val', pipeline=[*load, scale, pack_all]),
+    dataset=dict(type='mtkd_rl.DetectionScenes', n=200, split='val', pipeline=[*load, scale, pack_all]),
     sampler=dict(type='DefaultSampler', shuffle=False),
 )
 val_evaluator = dict(type='CocoMetric', metric='bbox')

@@ -7,7 +7,7 @@ model = dict(
 )
 train_dataloader = dict(batch_size=8, dataset=dict(n=150))
 
-max_epochs = 16
+max_epochs = 12
 param_scheduler = [
     {{_base_.warm_up}},
     dict(type='CosineAnnealingLR', by_epoch=True, T_max=max_epochs, convert_to_iter_based=True),

@@ -28,7 +28,7 @@ model = dict(
         num_classes=11,
         norm_cfg=dict(type='BN', requires_grad=True),
         align_corners=False,
-        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, class_weight=[0.3] + [1.0] * 10),
+        loss_decode=dict(type='CrossEntropyLoss', use_sigmoid=False, class_weight=[0.2] + [1.0] * 10),
     ),
     train_cfg=dict(),
     test_cfg=dict(mode='whole'),
@@ -36,7 +36,7 @@ model = dict(
 
 pipeline = [dict(type='LoadImageFromNDArray'), dict(type='PackSegInputs')]
 train_dataloader = dict(
-    batch_size=16,
+    batch_size=8,
     num_workers=0,
     dataset=dict(type='mtkd_rl.SegmentationScenes', n=1000, pipeline=pipeline),
     sampler=dict(type='DefaultSampler', shuffle=True),
@@ -44,14 +44,14 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=50,
     num_workers=0,
-    dataset=dict(type='mtkd_rl.SegmentationScenes', n=300, split='val', pipeline=pipeline),
+    dataset=dict(type='mtkd_rl.SegmentationScenes', n=200, split='val', pipeline=pipeline),
     sampler=dict(type='DefaultSampler', shuffle=False),
 )
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
 test_dataloader = val_dataloader
 test_evaluator = val_evaluator
 
-max_epochs = 10
+max_epochs = 6
 optim_wrapper = dict(optimizer=dict(type='AdamW', lr=0.004, weight_decay=0.01), clip_grad=dict(max_norm=10))
 warm_up = dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=50)
 param_scheduler = [

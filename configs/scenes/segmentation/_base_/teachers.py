@@ -2,14 +2,14 @@
 teachers = dict(
     strong=dict(
         config='{{fileDirname}}/../teachers/strong_segmentation_scenes.py',
-        checkpoint='work_dirs/strong_segmentation_scenes/epoch_10.pth',
+        checkpoint='work_dirs/strong_segmentation_scenes/epoch_6.pth',
     ),
     half=dict(
         config='{{fileDirname}}/../teachers/half_segmentation_scenes.py',
-        checkpoint='work_dirs/half_segmentation_scenes/epoch_10.pth',
+        checkpoint='work_dirs/half_segmentation_scenes/epoch_6.pth',
     ),
     weak=dict(
         config='{{fileDirname}}/../teachers/weak_segmentation_scenes.py',
-        checkpoint='work_dirs/weak_segmentation_scenes/epoch_10.pth',
+        checkpoint='work_dirs/weak_segmentation_scenes/epoch_6.pth',
     ),
 )

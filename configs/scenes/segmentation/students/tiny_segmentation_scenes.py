@@ -1,13 +1,14 @@
 _base_ = '../_base_/scenes.py'
 
 model = dict(
-    backbone=dict(stem_channels=8, base_channels=8),
-    neck=dict(in_channels=[8, 16], out_channels=16),
+    backbone=dict(stem_channels=8, base_channels=16),
+    neck=dict(in_channels=[16, 32], out_channels=16),
     decode_head=dict(in_channels=[16, 16], channels=16),
 )
-train_dataloader = dict(batch_size=8, dataset=dict(n=150))
+train_dataloader = dict(dataset=dict(n=300))
 
-max_epochs = 16
+max_epochs = 10
+optim_wrapper = dict(optimizer=dict(lr=0.015))
 param_scheduler = [
     {{_base_.warm_up}},
     dict(type='CosineAnnealingLR', by_epoch=True, T_max=max_epochs, convert_to_iter_based=True),

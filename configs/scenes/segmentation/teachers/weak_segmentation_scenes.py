@@ -1,3 +1,3 @@
 _base_ = 'strong_segmentation_scenes.py'
 
-train_dataloader = dict(batch_size=8, dataset=dict(n=40))
+train_dataloader = dict(dataset=dict(n=40))
