@@ -107,6 +107,7 @@ class Distiller:
         self.kinds = self._kinds()
         # Made of the first batch, which shows the shapes; a ModuleList only so that it saves, moves and lists as one.
         self.adapters: nn.ModuleList | None = None
+        self._levels: list[list[tuple[int, int]]] | None = None  # which an adapter is for; sizes may change, these not
         self._saved_adapters: dict[str, Any] | None = None
         self.credit = CreditAssigner()
         self._shapes: dict[str, Outputs] = {}
@@ -225,6 +226,7 @@ class Distiller:
         adapters = self._saved_adapters if self.adapters is None else self.adapters.state_dict()
         return {
             'adapters': None if adapters is None else {name: value.cpu() for name, value in adapters.items()},
+            'levels': self._levels,
             'strategy': self.strategy.state_dict(),
             'credit': self.credit.state_dict(),
             'guard': None if self.guard is None else self.guard.state_dict(),
@@ -233,6 +235,7 @@ class Distiller:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on where ``state_dict`` was taken; adapters follow with the first batch."""
         self._saved_adapters = state['adapters']
+        self._levels = state['levels']
         self.strategy.load_state_dict(state['strategy'])
         self.credit.load_state_dict(state['credit'], self.device)
         if self.guard is not None and state['guard'] is not None:
@@ -249,25 +252,27 @@ class Distiller:
                 logger='current',
                 level=logging.WARNING,
             )
-        adapters = []
-        for teacher, outputs in zip(self.teachers, teachers):
-            if side is None:
-                break
-            ours, theirs = levels(student, side), levels(outputs, side)
-            # by name, so that the other teachers of a pool do not change where this one's adapters start
-            with isolated(self.seed + zlib.crc32(teacher.name.encode())):
-                of_levels = [build_adapter(ours[i].detach(), theirs[j]) for i, j in match_levels(ours, theirs)]
-            adapters.append(nn.ModuleList(of_levels))
-        built = nn.ModuleList(adapters).to(self.device)
-        if self._saved_adapters is not None:
-            try:
+        several = [] if side is None else [(levels(student, side), levels(outputs, side)) for outputs in teachers]
+        matched = self._levels
+        if matched is None:
+            matched = [match_levels(ours, theirs) for ours, theirs in several]
+        try:
+            adapters = []
+            for teacher, (ours, theirs), pairs in zip(self.teachers, several, matched):
+                # by name, so that the other teachers of a pool do not change where this one's adapters start
+                with isolated(self.seed + zlib.crc32(teacher.name.encode())):
+                    adapters.append(nn.ModuleList([build_adapter(ours[i].detach(), theirs[j]) for i, j in pairs]))
+            built = nn.ModuleList(adapters).to(self.device)
+            if self._saved_adapters is not None:
                 built.load_state_dict(self._saved_adapters)
-            except RuntimeError:
-                raise MTKDError(
-                    'the checkpoint was trained with another feature_loss, student_layer or layer of a teacher; '
-                    'give the same ones to resume, or start from it with load_from'
-                ) from None
-            self._saved_adapters = None
+        except (RuntimeError, IndexError):
+            if self._saved_adapters is None:
+                raise
+            raise MTKDError(
+                'the checkpoint was trained with another feature_loss, student_layer or layer of a teacher; '
+                'give the same ones to resume, or start from it with load_from'
+            ) from None
+        self._levels, self._saved_adapters = matched, None
         return built
 
     def _listen(self, teacher: Teacher) -> Taps | None:
@@ -290,12 +295,15 @@ class Distiller:
             self.adapters = self.build_adapters(student, teachers)
         if self.feature_loss is None:
             return []
-        pairs = []
-        for adapters, outputs in zip(self.adapters, teachers):
-            ours, theirs = levels(student, self.feature_loss.on), levels(outputs, self.feature_loss.on)
-            matched = match_levels(ours, theirs)
-            pairs.append([adapter(ours[i], theirs[j]) for adapter, (i, j) in zip(cast(Any, adapters), matched)])
-        return pairs
+        side = self.feature_loss.on
+        assert self._levels is not None
+        return [
+            [
+                adapter(levels(student, side)[i], levels(outputs, side)[j])
+                for adapter, (i, j) in zip(cast(Any, adapters), matched)
+            ]
+            for adapters, outputs, matched in zip(self.adapters, teachers, self._levels)
+        ]
 
     def _losses(
         self, compared: Sequence[Compared | None], pairs: list[list[tuple[Tensor, Tensor]]], rows: int

@@ -204,7 +204,7 @@ def _complete_loaders(cfg: Config) -> None:
 
 
 def check_data_roots(cfg: Config, fields: Sequence[str]) -> None:
-    """Check that the folders named by the loaders' data sets are there.
+    """Check that the folders and annotation files named by the loaders' data sets and their evaluators are there.
 
     Args:
         cfg: A complete config.
@@ -224,6 +224,21 @@ def check_data_roots(cfg: Config, fields: Sequence[str]) -> None:
             f'data root {roots}: there is no such folder; put the data there, set MTKD_DATA_ROOT to the folder that '
             f"holds mtkd_rl's data sets, or name another with --cfg-options {options}"
         )
+    for key, data in found:
+        file = Path(data['data_root'], data.get('ann_file') or '')
+        if not file.exists() and not _comes(data, scope):
+            raise MTKDError(
+                f'annotations {file}: there is no such file; put it there, or name another with --cfg-options '
+                f'{key}.ann_file=PATH'
+            )
+    for field in fields:
+        evaluator = field.replace('dataloader', 'evaluator')
+        for key, metric in _metrics(cfg.get(evaluator), evaluator):
+            if not Path(metric['ann_file']).exists() and '://' not in metric['ann_file']:
+                raise MTKDError(
+                    f'annotations {metric["ann_file"]}: there is no such file; put it there, or name another with '
+                    f'--cfg-options {key}.ann_file=PATH'
+                )
 
 
 def hook_entries(cfg: Config) -> list[dict]:
@@ -271,6 +286,14 @@ def _data_sets(node: Any, key: str) -> Iterator[tuple[str, dict]]:
         children = enumerate(node) if isinstance(node, (list, tuple)) else ()
     for name, child in children:
         yield from _data_sets(child, f'{key}.{name}')
+
+
+def _metrics(evaluator: Any, key: str) -> Iterator[tuple[str, dict]]:
+    """Every metric of an evaluator that reads annotations of its own, by its dotted key."""
+    several = isinstance(evaluator, list | tuple)
+    for name, metric in enumerate(evaluator) if several else [(None, evaluator)]:
+        if isinstance(metric, dict) and isinstance(metric.get('ann_file'), str):
+            yield key if name is None else f'{key}.{name}', metric
 
 
 def _comes(data: dict, scope: str | None) -> bool:

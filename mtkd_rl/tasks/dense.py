@@ -17,6 +17,7 @@ from mtkd_rl.losses.functional import pool
 from mtkd_rl.rng import isolated
 from mtkd_rl.taps import Tap, Taps
 from mtkd_rl.tasks.base import names_the_teacher
+from mtkd_rl.tasks.beside import beside
 from mtkd_rl.tasks.classes import Common, classes_in_common, count_classes
 from mtkd_rl.tasks.undisturbed import rows_of, standing_in, undisturbed
 from mtkd_rl.teachers import Teacher
@@ -147,7 +148,8 @@ class Dense:
         logits = batch.inputs.new_zeros(len(batch.inputs), 0) if said is None else said.logits
         outputs = self._outputs(student, records, logits, by_image, 'student')
         points = () if said is None else said.points
-        return outputs, Points(total(losses), points, None if said is None else said.images, outputs.feature)
+        at = Points(total(losses), points, None if said is None else said.images, outputs.feature)
+        return outputs.map(beside), at
 
     def _by_image(
         self,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+from mmengine.model import BaseModule
 from torch import nn
 
 from mtkd_rl.errors import MTKDError, candidates
@@ -209,6 +210,8 @@ def _build_teacher(
                     "('random' to keep them, for tests and benchmarks)"
                 )
             model = origin.build()
+            if options.checkpoint == RANDOM and isinstance(model, BaseModule):
+                fill(model)
             if not isinstance(model, nn.Module):
                 raise MTKDError(
                     f'{origin.description} returned a {type(model).__name__}, not an nn.Module; return the model'
@@ -231,6 +234,13 @@ def _build_teacher(
         sha256=sha256_of(file or model),
         classes=tuple(classes) if classes else None,
     )
+
+
+def fill(model: BaseModule) -> None:
+    """Draws the parameters that mmengine's models leave uninitialised until training, and says nothing of it."""
+    model._dump_init_info = lambda *args: None
+    model.init_weights()
+    del model._dump_init_info
 
 
 def _saved_classes(checkpoint: Any) -> tuple[str, ...] | None:
