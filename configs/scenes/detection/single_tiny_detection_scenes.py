@@ -5,6 +5,6 @@ custom_hooks = [
         type='mtkd_rl.MTKDHook',
         teachers=dict(strong={{_base_.teachers.strong}}),
         strategy=dict(type='AverageWeighting'),
-        warmup=3,
+        warmup=2,
     )
 ]
