@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import logging
 import os
 import sys
 import tempfile
@@ -20,7 +19,6 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.device import get_device
-from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.registry import DATASETS, RUNNERS
 from mmengine.runner import Runner
@@ -411,18 +409,7 @@ def leave_together() -> None:
 
 
 def _quiet_imports(scope: str | None) -> None:
-    """Import the models of a scope, as the Runner would, without what mmcv and mmdet say about operators in passing.
-
-    A model that needs one of these operators still fails by name when it is built.
-    """
-    warnings.filterwarnings('ignore', message='Fail to import ``MultiScaleDeformableAttention``')
+    """Import the models of a scope, as the Runner would, without what other packages say in passing."""
     warnings.filterwarnings('ignore', message='pkg_resources is deprecated')
-
-    def needed(record: logging.LogRecord) -> bool:
-        return 'Line NMS is not compiled' not in record.getMessage()
-
-    logger = MMLogger.get_current_instance()
-    logger.addFilter(needed)
     if scope and find_spec(scope) and find_spec(f'{scope}.models'):
         import_module(f'{scope}.models')
-    logger.removeFilter(needed)
