@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.structures import BaseDataElement
 from torch import nn
 
 from mtkd_rl.compatibility import hooked, made, prepare
@@ -184,6 +185,14 @@ def test_made_classification_has_the_channels_and_classes_of_the_config() -> Non
     samples = made.batch('mmpretrain', cfg, 32, pictures=5)
     assert samples[0]['inputs'].shape == (1, 32, 32)
     assert {int(sample['data_samples'].gt_label) for sample in samples} == {0, 1}
+
+
+def test_tensors_of_an_answer_come_in_one_order_without_the_truth() -> None:
+    names = ['pred_b', 'gt_a', 'pred_a', 'other']
+    for order in (names, names[::-1]):
+        element = BaseDataElement(**{name: torch.tensor(i) for i, name in enumerate(order)})
+        got = made.tensors([(torch.tensor(9),), {'x': element}])
+        assert [int(each) for each in got] == [9, *(order.index(name) for name in ('other', 'pred_a', 'pred_b'))]
 
 
 def test_small_pictures_are_tried_first_then_what_the_model_wants_then_the_data() -> None:
