@@ -91,7 +91,7 @@ class Dense:
         """The logits that taps recorded of one forward pass; ``None`` where there are none."""
         raise NotImplementedError
 
-    def relabel(self, sample: Any, common: Common) -> None:
+    def relabel(self, sample: Any, teacher: Teacher) -> None:
         """Puts the teacher's labels in place of the student's, in a sample that nobody else holds."""
         raise NotImplementedError
 
@@ -129,11 +129,9 @@ class Dense:
             taps.start()
             features = self.run(teacher.model, inputs)
             records = taps.take()
-            common = self.common.get(teacher.name)
             samples = self.keep(batch.samples)
-            if common is not None:
-                for sample in samples:
-                    self.relabel(sample, common)
+            for sample in samples:
+                self.relabel(sample, teacher)
             losses, by_image = self._by_image(teacher.model, inputs, samples, records, batch, taps)
             logits = self.told(teacher, features, by_image, batch)
         return self._outputs(teacher.model, records, logits, losses, owner)

@@ -10,7 +10,7 @@ from mtkd_rl.errors import MTKDError
 from mtkd_rl.registry import TASKS
 from mtkd_rl.taps import Tap
 from mtkd_rl.tasks.base import of_toolbox
-from mtkd_rl.tasks.classes import Common, relabelled
+from mtkd_rl.tasks.classes import relabelled
 from mtkd_rl.tasks.dense import Dense, Said, two_classes, weighed
 from mtkd_rl.tasks.detector_logits import Grid, Regions, grid_of, on_regions, regions_of
 from mtkd_rl.teachers import Teacher
@@ -69,8 +69,11 @@ class Detection(Dense):
         regions = records.get('regions')
         return Batch(inputs, samples, None, counts.argmax(dim=1), None if regions is None else regions[1].detach())
 
-    def relabel(self, sample: Any, common: Common) -> None:
+    def relabel(self, sample: Any, teacher: Teacher) -> None:
         """Objects of classes that the teacher lacks are left out."""
+        common = self.common.get(teacher.name)
+        if common is None:
+            return
         for field in ('gt_instances', 'ignored_instances'):
             if field in sample and 'labels' in getattr(sample, field):
                 instances = getattr(sample, field)

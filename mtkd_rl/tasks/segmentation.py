@@ -48,7 +48,7 @@ class Segmentation(Dense):
     def meet(self, student: nn.Module, teachers: Sequence[Teacher], classes: Sequence[str] | None) -> list[str | None]:
         """Also remembers which label is void."""
         self.names = [teacher.name for teacher in teachers]
-        self.void = int(getattr(last_head(student), 'ignore_index', 255))
+        self.void = void_of(student)
         return super().meet(student, teachers, classes)
 
     def correspond(self, student: nn.Module, teacher: nn.Module) -> str | None:
@@ -94,11 +94,14 @@ class Segmentation(Dense):
         counts[:, void] *= 1e-6
         return Batch(inputs, samples, None, counts.argmax(dim=1))
 
-    def relabel(self, sample: Any, common: Common) -> None:
-        """Pixels of classes that the teacher lacks are void."""
+    def relabel(self, sample: Any, teacher: Teacher) -> None:
+        """Pixels of classes that the teacher lacks are void, and void is what it is to the teacher."""
+        common, void = self.common.get(teacher.name), void_of(teacher.model)
+        if 'gt_sem_seg' not in sample or (common is None and void == self.void):
+            return
         labels = sample.gt_sem_seg.data
-        kept = labels == self.void
-        sample.gt_sem_seg.data = relabelled(labels, common, self.n_classes, self.void).masked_fill(kept, self.void)
+        known = labels if common is None else relabelled(labels, common, self.n_classes, void)
+        sample.gt_sem_seg.data = known.masked_fill(labels == self.void, void)
 
     def compare(
         self, student: Outputs, teachers: Sequence[Outputs], present: Tensor, batch: Batch
@@ -148,6 +151,11 @@ def pixels_of(model: Any) -> Pixels | None:
 def last_head(model: Any) -> Any:
     """The head that predicts: of a cascade the last one."""
     return model.decode_head[-1] if isinstance(model.decode_head, nn.ModuleList) else model.decode_head
+
+
+def void_of(model: Any) -> int:
+    """The label that a segmenter leaves out."""
+    return int(getattr(last_head(model), 'ignore_index', 255))
 
 
 def labels_of(samples: Sequence[Any]) -> Tensor | None:
