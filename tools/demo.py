@@ -258,7 +258,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = summarise({**{way: taught[way] for way in demo.ways}, **pool}, demo.metric)
     plot = demo.root / 'weights.png'
     plot_weights(demo.root / 'mtkd-rl' / 'seed_0', plot)
-    summary = {
+    summary: dict[str, Any] = {
         'rows': rows,
         'student_config': os.path.relpath(demo.config('mtkd-rl')),
         'student_checkpoint': str(checkpoint(demo, 'mtkd-rl')),
