@@ -15,8 +15,7 @@ from mtkd_rl.errors import MTKDError
 from mtkd_rl.guard import Guard, need_of
 from mtkd_rl.rl.state import ENCODINGS
 from mtkd_rl.rng import random_state
-from mtkd_rl.tasks import Detection, find_task
-from mtkd_rl.tasks.classes import Common
+from mtkd_rl.tasks import Detection
 from mtkd_rl.tasks.detection import PLACES, scores_of
 from mtkd_rl.teachers import convert
 from mtkd_rl.weighting import FixedWeighting, PPOWeighting
@@ -522,9 +521,9 @@ def test_relabelled_objects_keep_their_boxes_and_masks():
     sample.gt_instances.labels = torch.tensor([0, 3, 1, 3])
     sample.ignored_instances = copy.deepcopy(sample.gt_instances)
     boxes, masks = sample.gt_instances.bboxes.clone(), sample.gt_instances.masks.masks.copy()
-    task = find_task(model)
-    task.n_classes = 4
-    task.relabel(sample, Common((3, 0), (5, 1)))
+    entry = teacher('Faster R-CNN', classes_named=('bus', 'cat', 'car', 'van', 'tram', 'fish'))
+    distiller = distiller_of(model, dict(t=entry), classes=CLASSES)
+    distiller.task.relabel(sample, distiller.teachers[0])
     for instances in (sample.gt_instances, sample.ignored_instances):
         assert instances.labels.tolist() == [1, 5, 5]
         assert torch.equal(instances.bboxes, boxes[[0, 1, 3]])

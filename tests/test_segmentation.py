@@ -17,8 +17,7 @@ from mtkd_rl.errors import MTKDError
 from mtkd_rl.guard import Guard, need_of
 from mtkd_rl.rl.state import ENCODINGS
 from mtkd_rl.rng import random_state
-from mtkd_rl.tasks import Segmentation, find_task
-from mtkd_rl.tasks.classes import Common
+from mtkd_rl.tasks import Segmentation
 from mtkd_rl.tasks.segmentation import semantic_logits
 from mtkd_rl.weighting import FixedWeighting, PPOWeighting
 
@@ -410,12 +409,23 @@ def test_some_classes_in_common():
     torch.testing.assert_close(state.teacher_loss[:, 0], torch.stack(losses), rtol=1e-4, atol=1e-5)
 
 
-def test_relabelled_maps():
-    task = find_task(model_of('FCN'))
-    task.n_classes, task.void = 3, 255
-    sample = SegDataSample(gt_sem_seg=PixelData(data=torch.tensor([[[0, 1, 2, 255]]])))
-    task.relabel(sample, Common((2, 0), (5, 255)))  # a teacher with so many classes that one bears the number of void
-    assert sample.gt_sem_seg.data.tolist() == [[[255, 255, 5, 255]]]
+@pytest.mark.parametrize(
+    ('ours', 'names', 'labels', 'expected'),
+    [
+        # a teacher with so many classes that one bears the number of void
+        (255, {5: 'bird', 255: 'cat'}, [0, 1, 2, 255], [255, 255, 5, 255]),
+        (0, {1: 'cat', 5: 'bird'}, [0, 1, 2], [255, 255, 5]),  # void to the student, though of a class to the teacher
+        (0, {}, [0, 1, 2, 3], [255, 1, 2, 3]),
+        (255, {}, [0, 1, 2, 255], [0, 1, 2, 255]),
+    ],
+)
+def test_relabelled_maps(ours, names, labels, expected):
+    named = dict(classes_named=[names.get(i, f'class {i}') for i in range(max(names) + 1)]) if names else {}
+    model = model_of('FCN', decode_head__ignore_index=ours)
+    distiller = distiller_of(model, dict(t=teacher('FCN', **named)), classes=CLASSES)
+    sample = SegDataSample(gt_sem_seg=PixelData(data=torch.tensor([[labels]])))
+    distiller.task.relabel(sample, distiller.teachers[0])
+    assert sample.gt_sem_seg.data.tolist() == [[expected]]
 
 
 @pytest.mark.parametrize(
