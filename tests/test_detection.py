@@ -727,7 +727,7 @@ BATCHES = {
     'no object at all': lambda name, model: batch_of(name, model, counts=(0, 0), sizes=None),
     'one picture': lambda name, model: batch_of(name, model, counts=(2,), sizes=None),
     'one picture without objects': lambda name, model: batch_of(name, model, counts=(0,), sizes=None),
-    'other sizes': lambda name, model: batch_of(name, model, sizes=((33, 64), (96, 40), (32, 32))),
+    'other sizes': lambda name, model: batch_of(name, model, sizes=((49, 64), (96, 48), (48, 48))),
 }
 
 
