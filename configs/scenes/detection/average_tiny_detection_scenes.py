@@ -1,3 +1,8 @@
+# The demo's detector with the whole pool at equal weights.
+# Paper: none
+# Command: python tools/train.py configs/scenes/detection/average_tiny_detection_scenes.py
+# Time: about a minute on one core
+# Result: 20.8 mAP, standard deviation 1.3 over two seeds (`make demo-detection`)
 _base_ = ['students/tiny_detection_scenes.py', '_base_/teachers.py']
 
 custom_hooks = [

@@ -1,3 +1,8 @@
+# The demo's segmenter with the whole pool at equal weights.
+# Paper: none
+# Command: python tools/train.py configs/scenes/segmentation/average_tiny_segmentation_scenes.py
+# Time: about a minute on one core
+# Result: 35.6 mIoU, standard deviation 2.5 over two seeds (`make demo-segmentation`)
 _base_ = ['students/tiny_segmentation_scenes.py', '_base_/teachers.py']
 
 custom_hooks = [
