@@ -11,6 +11,6 @@ custom_hooks = [
     dict(
         type='mtkd_rl.MTKDHook',
         teachers={{_base_.teachers}},
-        strategy=dict(type='PPOWeighting'),
+        strategy=dict(type='PPOWeighting', rollout=128, batch_size=64),  # a run has few pictures
     )
 ]
