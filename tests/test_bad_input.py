@@ -510,6 +510,22 @@ MISTAKES = [
     ),
     Mistake(
         DATA,
+        'an annotation file that is not there',
+        ['no/train.json', 'no such file', 'train_dataloader.dataset.ann_file'],
+        change=setting('train_dataloader.dataset', dict(type='CocoDataset', data_root='.', ann_file='no/train.json')),
+    ),
+    Mistake(
+        DATA,
+        'an annotation file of the metric that is not there',
+        ['no/val.json', 'no such file', 'val_evaluator.ann_file'],
+        change=lambda cfg: cfg.update(
+            val_dataloader=cfg.train_dataloader,
+            val_cfg=dict(),
+            val_evaluator=dict(type='CocoMetric', ann_file='no/val.json'),
+        ),
+    ),
+    Mistake(
+        DATA,
         "the student's type misspelt",
         ['ImageClasifier is not in'],
         change=setting('model.type', 'ImageClasifier'),
