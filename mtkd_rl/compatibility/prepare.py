@@ -77,6 +77,8 @@ def check_task(toolbox: str, cfg: Config, own: str, others: Mapping[str, str]) -
         found = registry.get(kind) if isinstance(kind, str) else kind
     if found is None:
         raise KeyError(f'{kind} is not in the {toolbox}::model registry')
+    if not isinstance(found, type):
+        found()  # a placeholder, which says what has to be installed
     ours = issubclass(found, _resolve(own))
     # the base of all models is last: it says what those are that are nothing else
     for path, what in others.items():

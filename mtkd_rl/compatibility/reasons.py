@@ -6,6 +6,7 @@ PATTERNS = (
     (r'^NotOfTheTaskError: (.+)', r'\1'),
     (r'^TimeoutError: (.+)', r'\1'),
     (r"No module named '?([\w.]+)", r'needs the package \1'),
+    (r'requires extra multi-modal dependencies', 'multi-modal, and needs optional packages'),
     (r'[Pp]lease (?:run .?)?(?:pip )?install (?:the )?[`"\']*([\w-]+)', r'needs the package \1'),
     (r'operator (\w+): mmcv was installed without', r"needs mmcv's compiled operator \1"),
     (r'not implemented for .?CPU|No kernel|Could not run .*CPU|on CPU is not', 'needs an operator for CUDA only'),

@@ -18,7 +18,7 @@ mmdet and mmseg, and asks of it:
 - **hooked**: does it train two iterations by mmengine's Runner with `MTKDHook`, two teachers and the PPO agent, with
   finite losses from which the student gets a gradient?
 - **checkpoint**: does what that run saved load with `strict=True` into the model that the toolbox builds, in a process
-  that imported nothing of mtkd_rl but `mtkd_rl.compat`, and does that model say the same of the same pictures?
+  that imported nothing of mtkd_rl but `mtkd_rl.compat`, and does that model say the same of a picture?
 
 A family is a folder of configs. Of those whose model is of the toolbox's task, the smallest stands for it, as far as
 names tell (`size_by_name` in [toolboxes.py](../mtkd_rl/compatibility/toolboxes.py)); where that does not train plainly,
