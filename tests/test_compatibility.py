@@ -281,7 +281,7 @@ def test_checkpoints_load_as_strictly_as_the_model_loads_itself(make: Callable[[
     load_strictly(model, other.state_dict())
     assert torch.equal(model.weight, other.weight)
     for wrong in ({**other.state_dict(), 'more': torch.ones(1)}, {'weight': other.weight}):
-        with pytest.raises(RuntimeError, match='more|bias'):
+        with pytest.raises(RuntimeError, match=r'more|bias'):
             load_strictly(model, wrong)
 
 
