@@ -125,7 +125,8 @@ class Dense:
     def ask(self, teacher: Teacher, taps: Taps, inputs: Tensor, batch: Batch) -> Outputs:
         """Runs a teacher, and takes its loss by image."""
         owner = f'teacher {teacher.name}'
-        with names_the_teacher(owner, inputs):
+        # some backbones say more in training, and the loss of these heads wants it
+        with names_the_teacher(owner, inputs), undisturbed(teacher.model):
             taps.start()
             features = self.run(teacher.model, inputs)
             records = taps.take()
@@ -142,7 +143,8 @@ class Dense:
         """The student's own losses are the task's; its loss by image is taken as a teacher's is."""
         said = self.said(student, records, batch)
         samples = self.keep(batch.samples)
-        by_image, _ = self._by_image(student, batch.inputs, samples, records, batch, None)
+        with undisturbed(student):
+            by_image, _ = self._by_image(student, batch.inputs, samples, records, batch, None)
         logits = batch.inputs.new_zeros(len(batch.inputs), 0) if said is None else said.logits
         outputs = self._outputs(student, records, logits, by_image, 'student')
         points = () if said is None else said.points
@@ -158,18 +160,17 @@ class Dense:
         batch: Batch,
         taps: Taps | None,
     ) -> tuple[Tensor, list[Said | None]]:
-        """The model's own loss of every picture, ``(B,)``, and what it said of each where there are taps."""
+        """The model's own loss of every picture, ``(B,)``, and what it said of each if there are taps; undisturbed."""
         parts = {name: records[name] for name in PARTS if records.get(name) is not None}
         losses, said = [], []
-        with undisturbed(model):
-            for i, sample in enumerate(samples):
-                alone = {name: rows_of(part, i, len(samples)) for name, part in parts.items()}
-                if taps is not None:
-                    taps.start()
-                with standing_in(model, alone), isolated(0):  # so that a picture's samplers draw the same beside others
-                    losses.append(total(model.loss(inputs[i : i + 1], [sample])))
-                if taps is not None:
-                    said.append(self.said(model, taps.take(), batch))
+        for i, sample in enumerate(samples):
+            alone = {name: rows_of(part, i, len(samples)) for name, part in parts.items()}
+            if taps is not None:
+                taps.start()
+            with standing_in(model, alone), isolated(0):  # so that a picture's samplers draw the same beside others
+                losses.append(total(model.loss(inputs[i : i + 1], [sample])))
+            if taps is not None:
+                said.append(self.said(model, taps.take(), batch))
         return torch.stack(losses).float(), said
 
     def _outputs(

@@ -43,7 +43,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         if type(value) in CONTAINERS and name not in OWN
     ]
     buffers = [
-        (module, name, value, value.clone())
+        (module, name, value, value.clone(), value._version)
         for module in modules
         if not isinstance(module, _NormBase)
         for name, value in module._buffers.items()
@@ -62,9 +62,10 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         for value, before in contents:
             value.clear()
             (value.extend if isinstance(value, list | deque) else value.update)(before)
-        for module, name, value, saved in buffers:
+        for module, name, value, saved, version in buffers:
             module._buffers[name] = value
-            value.copy_(saved)
+            if value._version != version:  # writing where nothing changed would spoil the student's backward pass
+                value.data.copy_(saved)
         for module, mode in zip(modules, modes):
             module.training = mode
 
