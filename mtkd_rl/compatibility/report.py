@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from mtkd_rl.compatibility.check import Verdict
 from mtkd_rl.compatibility.prepare import REGIONS
-from mtkd_rl.compatibility.toolboxes import TOOLBOXES, TRIED
+from mtkd_rl.compatibility.toolboxes import TOOLBOXES, TRIED, families
 
 HEAD = f"""# What was tried
 
@@ -82,8 +82,8 @@ def _section(toolbox: str, verdicts: Sequence[Verdict]) -> str:
     lines = [
         f'## {toolbox}',
         '',
-        f'{len(trained)} of {len(chosen)} families train plainly; {passed} of these {len(trained)} train with the hook '
-        f'and load plainly. Run on {on}.',
+        f'{len(families(toolbox))} families ship, and {len(chosen)} were tried. {len(trained)} of them train plainly; '
+        f'{passed} of these {len(trained)} train with the hook and load plainly. Run on {on}.',
         '',
         *_table(trained),
     ]
