@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from mmengine.model import BaseModel
 from mmengine.optim import build_optim_wrapper
 
 from mtkd_rl.compatibility import made, prepare
@@ -47,6 +48,7 @@ def _step(toolbox: str, cfg: Any, side: int) -> dict[str, Any]:
     model.init_weights()
     model.train()
     prepare.say_where_training_is()
+    shapes = _shapes(model)
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     data = model.data_preprocessor(prepare.collate(toolbox)(made.batch(toolbox, cfg, side)), True)
     loss, _ = model.parse_losses(model(**data, mode='loss'))
@@ -59,5 +61,11 @@ def _step(toolbox: str, cfg: Any, side: int) -> dict[str, Any]:
     wrapper.step()
     if not all(torch.isfinite(parameter).all() for parameter in learning):
         raise FloatingPointError('a parameter is not finite after the step')
+    if any(shapes[name] != shape for name, shape in _shapes(model).items() if name in shapes):
+        raise ValueError('its buffers follow the size of the pictures, so that no new model loads its checkpoint')
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return {'side': side, 'loss': float(loss), 'parameters': parameters}
+
+
+def _shapes(model: BaseModel) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in model.state_dict().items()}
