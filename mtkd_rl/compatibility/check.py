@@ -155,10 +155,10 @@ def _plainly(server: Server, where: dict[str, str], configs: Sequence[str], limi
 
 
 def read(path: Path) -> list[Verdict]:
-    """The verdicts in a file of JSON lines, of each config the last; none where there is no file."""
+    """The verdicts in a file of JSON lines, of each family, or config named, the last; none where there is no file."""
     lines = path.read_text(encoding='utf-8').splitlines() if path.is_file() else []
     verdicts = [Verdict(**{**(record := json.loads(line)), 'knowledge': tuple(record['knowledge'])}) for line in lines]
-    return list({(verdict.config, verdict.chosen): verdict for verdict in verdicts}.values())
+    return list({(each.chosen, each.family if each.chosen else each.config): each for each in verdicts}.values())
 
 
 def add(path: Path, verdict: Verdict) -> None:
