@@ -21,6 +21,7 @@ class Batch(NamedTuple):
         group: The group (class) of each sample, int64 ``(B,)``, for the statistics on which teacher leads where.
         rois: Regions on which student and teachers are compared, float ``(R, 5)`` with the number of the picture
             first; ``None`` but for detectors in two stages.
+        places: How many places the student scores in each picture; ``None`` where that is not compared.
     """
 
     inputs: Tensor
@@ -28,6 +29,7 @@ class Batch(NamedTuple):
     target: Tensor | None
     group: Tensor
     rois: Tensor | None = None
+    places: int | None = None
 
 
 class Outputs(NamedTuple):
@@ -64,13 +66,16 @@ class Points(NamedTuple):
         loss: The task's loss, scalar with graph.
         logits: Tensors of the graph that the logits are made of.
         images: Number of the picture of each row of these, int64; ``None`` where the first dimension is the picture.
-        feature: The tapped feature.
+        feature: The tapped feature, where the task's gradient is taken.
+        taught: The same tensors as distillation gets them, where a teacher's is taken: what lies between two levels of
+            the feature has no part in it.
     """
 
     loss: Tensor
     logits: tuple[Tensor, ...]
     images: Tensor | None
     feature: tuple[Tensor, ...]
+    taught: tuple[Tensor, ...]
 
 
 class Compared(NamedTuple):

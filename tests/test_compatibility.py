@@ -380,12 +380,30 @@ def test_verdicts_are_read_as_they_were_written_the_last_of_each_config(tmp_path
 
 def test_the_page_counts_and_shows_what_was_found() -> None:
     text = page({'mmdet': [GOOD, BROKEN, UNFIT], 'mmseg': []})
-    assert '2 of 3 families train plainly; 1 of these 2 train with the hook' in text
+    assert (
+        f'{len(families("mmdet"))} families ship, and 3 were tried. 2 of them train plainly; 1 of these 2 train' in text
+    )
     assert '| a | a | yes | yes | yes | feature | 128 |' in text
     assert '| b | b | yes | **no** |  | MTKDError: x \\| y | 128 |' in text
     assert '| c | c | tracker (C) |' in text
     assert 'torch 2.0' in text
     assert '## mmseg' not in text
+
+
+@pytest.mark.parametrize('toolbox', TOOLBOXES)
+def test_the_page_that_travels_shows_shipped_configs_each_family_once_and_nothing_broken(toolbox: str) -> None:
+    text = (ROOT / 'docs' / 'compatibility.md').read_text()
+    section = text.split(f'## {toolbox}\n')[1].split('\n## ')[0].split('Other configs:')[0]
+    rows = [[cell.strip() for cell in line.split('|')[1:-1]] for line in section.splitlines() if line.startswith('| ')]
+    rows = [row for row in rows if row[0] not in ('family', '---')]
+    assert len({row[0] for row in rows}) == len(rows)
+    shipped = families(toolbox)
+    assert all(f'{row[0]}/{row[1]}.py' in shipped[row[0]] for row in rows)
+    trained = [row for row in rows if len(row) > 3]
+    assert all(row[2:5] == ['yes'] * 3 for row in trained)
+    assert (
+        f'{len(trained)} of them train plainly; {len(trained)} of these {len(trained)} train with the hook' in section
+    )
 
 
 def test_versions_name_what_is_installed() -> None:

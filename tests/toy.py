@@ -49,7 +49,7 @@ def state_of(
 
 def points_of(student: Outputs) -> Points:
     """Where the gradients of a classifier are compared."""
-    return Points(student.task_loss.sum(), (student.logits,), None, student.feature)
+    return Points(student.task_loss.sum(), (student.logits,), None, student.feature, student.feature)
 
 
 def outputs(logits: Tensor, labels: Tensor, embedding: Tensor) -> Outputs:

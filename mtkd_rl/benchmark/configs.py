@@ -4,12 +4,15 @@ import inspect
 import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
 from mtkd_rl.errors import MTKDError
+from mtkd_rl.teachers.checkpoint import read_checkpoint
+from mtkd_rl.teachers.pool import classes_of
 from mtkd_rl.tooling import hook_entries
 from mtkd_rl.weighting import PPOWeighting
 
@@ -76,11 +79,20 @@ def untrained(teachers: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Any:
     """The entries of a pool with random weights, so that no checkpoint has to be there."""
 
     def without(entry: Mapping[str, Any]) -> dict[str, Any]:
-        return {**entry, **UNTRAINED.get(entry.get('type', ''), {}), 'checkpoint': 'random'}
+        classes = saved_classes(entry.get('checkpoint'))
+        named = {} if classes is None else {'classes': classes}
+        return {**named, **entry, **UNTRAINED.get(entry.get('type', ''), {}), 'checkpoint': 'random'}
 
     if isinstance(teachers, Mapping):
         return {name: without(entry) for name, entry in teachers.items()}
     return [without(entry) for entry in teachers]
+
+
+def saved_classes(checkpoint: Any) -> tuple[str, ...] | None:
+    """Names of a teacher's classes where only its checkpoint knows them, and is there."""
+    if not isinstance(checkpoint, str) or not Path(checkpoint).is_file():
+        return None
+    return classes_of(read_checkpoint(checkpoint))
 
 
 def picture_size(dataset: Mapping[str, Any]) -> tuple[int, int]:

@@ -148,12 +148,13 @@ class CreditAssigner:
         credit = {}
         if target is None:
             at = {'logit': points.logits, 'feature': points.feature}
+            taught = {'logit': points.logits, 'feature': points.taught}
             tensors = [x for kind in columns for x in at[kind]]
             pulled = iter(gradients(points.loss, tensors))
             for kind in columns:
                 own = [next(pulled) for _ in at[kind]]
                 images = points.images if kind == 'logit' else None
-                credit[kind] = Credit(alignments(columns[kind], own, at[kind], images), None)
+                credit[kind] = Credit(alignments(columns[kind], own, taught[kind], images), None)
             return credit
         residual = (torch.softmax(student.logits.detach(), dim=1) - target).detach()
         embedding = student.embedding.detach()
@@ -164,7 +165,7 @@ class CreditAssigner:
             credit['logit'] = Credit(alignment(residual, logit_pulls), others)
         if 'feature' in columns:
             task_pulls = gradients(points.loss, points.feature)
-            credit['feature'] = Credit(alignments(columns['feature'], task_pulls, points.feature), None)
+            credit['feature'] = Credit(alignments(columns['feature'], task_pulls, points.taught), None)
         if effects:
             self._look(residual.T @ embedding / len(residual))
         return credit

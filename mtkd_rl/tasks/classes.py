@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mtkd_rl.errors import MTKDError
@@ -34,10 +35,12 @@ def columns_by_name(student: Sequence[str] | None, teacher: Sequence[str] | None
         >>> columns_by_name(['cat', 'dog'], ['bird', 'dog', 'cat'])
         [2, 1]
     """
-    if student is None or teacher is None or list(student) == list(teacher) or not set(student) <= set(teacher):
+    if student is None or teacher is None:
         return None
-    place = {name: i for i, name in enumerate(teacher)}
-    return [place[name] for name in student]
+    ours, theirs = keys_of(student), keys_of(teacher)
+    if ours == theirs or not set(ours) <= set(theirs):
+        return None
+    return [theirs.index(name) for name in ours]
 
 
 def classes_in_common(
@@ -64,17 +67,29 @@ def classes_in_common(
             f'teacher {name} has {counts[1]} classes, the student {counts[0]}, and which are which is not known; give '
             f"the teacher's entry their names with classes=[...], and the data set its own with metainfo"
         )
-    if list(student) == list(teacher):
+    ours, theirs = keys_of(student), keys_of(teacher)
+    if ours == theirs:
         return None
-    place = {each: i for i, each in enumerate(teacher)}
-    shared = [each for each in student if each in place]
+    shared = [each for each in ours if each in theirs]
     if not shared:
         raise MTKDError(
             f'teacher {name} has no class in common with the student: the teacher has {_told(teacher)}, the student '
             f"{_told(student)}; where only the names differ, give the teacher's entry the student's with classes=[...]"
         )
-    own = {each: i for i, each in enumerate(student)}
-    return Common(tuple(own[each] for each in shared), tuple(place[each] for each in shared))
+    lacking = [each for each, key in zip(student, ours) if key not in theirs]
+    if lacking:
+        print_log(
+            f"mtkd_rl: teacher {name} knows {len(shared)} of the student's {len(student)} classes; it lacks "
+            f'{_told(lacking)} (where only names differ, give its entry the names with classes=[...])',
+            logger='current',
+        )
+    return Common(tuple(map(ours.index, shared)), tuple(map(theirs.index, shared)))
+
+
+def keys_of(classes: Sequence[str]) -> list[str]:
+    """Names as they are compared: without case, and '_' and '-' as blanks; as they are where that makes two equal."""
+    keys = [' '.join(name.casefold().replace('_', ' ').replace('-', ' ').split()) for name in classes]
+    return keys if len(set(keys)) == len(keys) else list(classes)
 
 
 def relabelled(labels: Tensor, common: Common, n_student: int, missing: int) -> Tensor:

@@ -126,7 +126,7 @@ class Classification:
     ) -> tuple[Outputs, Points]:
         """The student's outputs; the task's loss is their own cross-entropy, also where the student's is another."""
         outputs = self._outputs(records, batch, 'student', None)
-        return outputs, Points(outputs.task_loss.sum(), (outputs.logits,), None, outputs.feature)
+        return outputs, Points(outputs.task_loss.sum(), (outputs.logits,), None, outputs.feature, outputs.feature)
 
     def compare(
         self, student: Outputs, teachers: Sequence[Outputs], present: Tensor, batch: Batch

@@ -5,7 +5,8 @@ gives a loss of every picture, also heads that nobody listed here.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -19,7 +20,7 @@ from mtkd_rl.taps import Tap, Taps
 from mtkd_rl.tasks.base import names_the_teacher
 from mtkd_rl.tasks.beside import beside
 from mtkd_rl.tasks.classes import Common, classes_in_common, count_classes
-from mtkd_rl.tasks.undisturbed import rows_of, standing_in, undisturbed
+from mtkd_rl.tasks.undisturbed import one_process, rows_of, standing_in, undisturbed
 from mtkd_rl.teachers import Teacher
 from mtkd_rl.types import Batch, Outputs, Points
 
@@ -50,6 +51,7 @@ class Dense:
         self.groups = 0
         self.n_classes = 0
         self.common: dict[str, Common] = {}
+        self.names: list[str] = []
         self.incomparable: list[str | None] = []
 
     def meet(self, student: nn.Module, teachers: Sequence[Teacher], classes: Sequence[str] | None) -> list[str | None]:
@@ -67,8 +69,13 @@ class Dense:
             common = classes_in_common(teacher.name, classes, teacher.classes, counts)
             if common is not None:
                 self.common[teacher.name] = common
+        self.names = [teacher.name for teacher in teachers]
         self.incomparable = [self.correspond(student, teacher.model) for teacher in teachers]
         return self.incomparable
+
+    def comparable(self, teacher: Teacher) -> bool:
+        """Whether a teacher's logits correspond to the student's."""
+        return self.incomparable[self.names.index(teacher.name)] is None
 
     def keep(self, samples: Sequence[Any]) -> Sequence[Any]:
         """Copies: some heads change the annotations that they are given."""
@@ -102,7 +109,7 @@ class Dense:
     def told(self, teacher: Teacher, features: Any, by_image: list[Said | None], batch: Batch) -> Tensor:
         """A teacher's logits, of what it said about each picture."""
         logits = [each.logits for each in by_image if each is not None]
-        return torch.cat(logits) if logits else batch.inputs.new_zeros(len(batch.inputs), 0)
+        return torch.cat(logits) if logits else nothing(batch.inputs)
 
     def listen(self, model: nn.Module, layer: str | None, owner: str) -> Taps:
         """Taps what makes the features, and the logits.
@@ -126,15 +133,17 @@ class Dense:
         """Runs a teacher, and takes its loss by image."""
         owner = f'teacher {teacher.name}'
         # some backbones say more in training, and the loss of these heads wants it
-        with names_the_teacher(owner, inputs), undisturbed(teacher.model):
-            taps.start()
-            features = self.run(teacher.model, inputs)
+        with undisturbed(teacher.model):
+            with names_the_teacher(owner, inputs):
+                taps.start()
+                features = self.run(teacher.model, inputs)
             records = taps.take()
             samples = self.keep(batch.samples)
             for sample in samples:
                 self.relabel(sample, teacher)
-            losses, by_image = self._by_image(teacher.model, inputs, samples, records, batch, taps)
-            logits = self.told(teacher, features, by_image, batch)
+            with takes_the_annotations(owner):
+                losses, by_image = self._by_image(teacher.model, inputs, samples, records, batch, taps)
+            logits = self.told(teacher, features, by_image, batch) if self.comparable(teacher) else nothing(inputs)
         return self._outputs(teacher.model, records, logits, losses, owner)
 
     def outputs(
@@ -145,11 +154,12 @@ class Dense:
         samples = self.keep(batch.samples)
         with undisturbed(student):
             by_image, _ = self._by_image(student, batch.inputs, samples, records, batch, None)
-        logits = batch.inputs.new_zeros(len(batch.inputs), 0) if said is None else said.logits
+        logits = nothing(batch.inputs) if said is None else said.logits
         outputs = self._outputs(student, records, logits, by_image, 'student')
         points = () if said is None else said.points
-        at = Points(total(losses), points, None if said is None else said.images, outputs.feature)
-        return outputs.map(beside), at
+        images = None if said is None else said.images
+        taught = outputs.map(beside)
+        return taught, Points(total(losses), points, images, outputs.feature, taught.feature)
 
     def _by_image(
         self,
@@ -167,7 +177,11 @@ class Dense:
             alone = {name: rows_of(part, i, len(samples)) for name, part in parts.items()}
             if taps is not None:
                 taps.start()
-            with standing_in(model, alone), isolated(0):  # so that a picture's samplers draw the same beside others
+            with (
+                standing_in(model, alone),
+                one_process(),
+                isolated(0),
+            ):  # so that a picture's samplers draw the same beside others
                 losses.append(total(model.loss(inputs[i : i + 1], [sample])))
             if taps is not None:
                 said.append(self.said(model, taps.take(), batch))
@@ -184,6 +198,33 @@ class Dense:
                 f'{owner}: its tapped layer did not run or gave no tensor; name one of backbone or neck with `{where}`'
             )
         return Outputs(logits.float(), pool(feature[-1]).float(), feature, task_loss)
+
+
+def nothing(inputs: Tensor) -> Tensor:
+    """The logits of a model that says none, ``(B, 0)``."""
+    return inputs.new_zeros(len(inputs), 0)
+
+
+@contextmanager
+def takes_the_annotations(owner: str) -> Iterator[None]:
+    """Says whose loss cannot be taken.
+
+    Args:
+        owner: Whose it is, such as ``teacher r50``.
+
+    Raises:
+        MTKDError: The loss raised an error; one for lack of memory passes.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, MTKDError):
+        raise
+    except Exception as error:
+        reason = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
+        raise MTKDError(
+            f"{owner}: its own loss cannot be taken on the student's annotations ({reason}); load what it needs in the "
+            "student's pipeline, such as LoadAnnotations(with_mask=True)"
+        ) from error
 
 
 def total(losses: dict[str, Any]) -> Tensor:

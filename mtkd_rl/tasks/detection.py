@@ -11,7 +11,7 @@ from mtkd_rl.registry import TASKS
 from mtkd_rl.taps import Tap
 from mtkd_rl.tasks.base import of_toolbox
 from mtkd_rl.tasks.classes import relabelled
-from mtkd_rl.tasks.dense import Dense, Said, two_classes, weighed
+from mtkd_rl.tasks.dense import Dense, Said, nothing, two_classes, weighed
 from mtkd_rl.tasks.detector_logits import Grid, Regions, grid_of, on_regions, regions_of
 from mtkd_rl.teachers import Teacher
 from mtkd_rl.types import Batch, Compared, Outputs
@@ -64,10 +64,13 @@ class Detection(Dense):
         counts = inputs.new_zeros(len(samples), self.groups)
         counts[:, -1] = 0.5
         for row, sample in zip(counts, samples):
-            labels = sample.gt_instances.labels.to(row.device)
+            # a proposal network knows one class only, whatever the labels are
+            labels = sample.gt_instances.labels.to(row.device).clamp(max=self.n_classes - 1)
             row.index_add_(0, labels, row.new_ones(len(labels)))
         regions = records.get('regions')
-        return Batch(inputs, samples, None, counts.argmax(dim=1), None if regions is None else regions[1].detach())
+        rois = None if regions is None else regions[1].detach()
+        places = self.scores.places(records) if isinstance(self.scores, Grid) else None
+        return Batch(inputs, samples, None, counts.argmax(dim=1), rois, places)
 
     def relabel(self, sample: Any, teacher: Teacher) -> None:
         """Objects of classes that the teacher lacks are left out."""
@@ -84,9 +87,16 @@ class Detection(Dense):
         """Of a second stage the student's regions are asked for, not those that the teacher would propose."""
         if isinstance(scores_of(teacher.model), Regions):
             if batch.rois is None:
-                return batch.inputs.new_zeros(len(batch.inputs), 0)
+                return nothing(batch.inputs)
             return on_regions(teacher.model, features, batch)
-        return super().told(teacher, features, by_image, batch)
+        logits = super().told(teacher, features, by_image, batch)
+        if batch.places is not None and logits.shape[1] != batch.places:
+            raise MTKDError(
+                f'teacher {teacher.name}: it scores {logits.shape[1]} places of a picture, the student {batch.places}, '
+                "as their maps are rounded otherwise; set pad_size_divisor=32 in the student's data_preprocessor, or "
+                'logit_loss=None'
+            )
+        return logits
 
     def meet(self, student: nn.Module, teachers: Sequence[Teacher], classes: Sequence[str] | None) -> list[str | None]:
         """Also remembers how the student's scores are meant.
@@ -100,7 +110,6 @@ class Detection(Dense):
                     f"teacher {teacher.name}: a detector's pictures cannot be resized, since boxes are those of the "
                     'student; leave input_size out of its entry'
                 )
-        self.names = [teacher.name for teacher in teachers]
         self.scores = scores_of(student)
         return super().meet(student, teachers, classes)
 

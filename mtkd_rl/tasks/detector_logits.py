@@ -34,6 +34,13 @@ class Grid(NamedTuple):
         """Taps for ``said``."""
         return {'scores': Tap(self.head)}
 
+    def places(self, records: dict[str, Any]) -> int | None:
+        """How many anchors a picture has; ``None`` where the head says something else."""
+        levels = first(records.get('scores'))
+        if not isinstance(levels, list | tuple) or any(x.dim() != 4 for x in levels):
+            return None
+        return sum(x.shape[1] // self.classes * x.shape[2] * x.shape[3] for x in levels)
+
     def said(self, records: dict[str, Any], size: int) -> Said | None:
         """Scores of all anchors, ``(B, P, C)``; ``None`` where the head says something else."""
         levels = first(records.get('scores'))
@@ -81,7 +88,9 @@ def grid_of(model: Any) -> Grid | None:
     priors = getattr(head, 'prior_generator', None)
     classes = getattr(head, 'cls_out_channels', None)
     activated = getattr(getattr(head, 'loss_cls', None), 'activated', False)
-    if not isinstance(head, nn.Module) or priors is None or not classes or activated:
+    # scores beside an objectness (YOLOX, AutoAssign) are trained where there is an object, and mean nothing elsewhere
+    conditional = hasattr(head, 'loss_obj') or hasattr(head, 'center_prior')
+    if not isinstance(head, nn.Module) or priors is None or not classes or activated or conditional:
         return None
     anchors = tuple(priors.num_base_priors)
     shapes: Hashable = None

@@ -11,7 +11,7 @@ from mtkd_rl.registry import TASKS
 from mtkd_rl.taps import Tap
 from mtkd_rl.tasks.base import of_toolbox
 from mtkd_rl.tasks.classes import Common, relabelled
-from mtkd_rl.tasks.dense import Dense, Said, tensors_of, two_classes, weighed
+from mtkd_rl.tasks.dense import Dense, Said, tensors_of, two_classes
 from mtkd_rl.tasks.detector_logits import first
 from mtkd_rl.teachers import Teacher
 from mtkd_rl.types import Batch, Compared, Outputs
@@ -47,7 +47,6 @@ class Segmentation(Dense):
 
     def meet(self, student: nn.Module, teachers: Sequence[Teacher], classes: Sequence[str] | None) -> list[str | None]:
         """Also remembers which label is void."""
-        self.names = [teacher.name for teacher in teachers]
         self.void = void_of(student)
         return super().meet(student, teachers, classes)
 
@@ -127,10 +126,14 @@ class Segmentation(Dense):
     def _pair(self, common: Common | None, ours: Tensor, theirs: Tensor, target: Tensor) -> Compared:
         """Student and teacher over the classes in common, at the pixels that are of these."""
         student, teacher = (rows_of_pixels(x) for x in (ours, theirs))
+        known = target.sum(dim=2)
+        labelled = known.sum(dim=1, keepdim=True).clamp(min=1.0)
         if common is not None:
             student, teacher = student[:, :, list(common.student)], teacher[:, :, list(common.teacher)]
             target = target[:, :, list(common.student)]
-        return Compared(student, teacher, weighed(target.sum(dim=2)), target)
+            known = target.sum(dim=2)
+        # of all labelled pixels: who knows few classes says little, not the same in fewer places
+        return Compared(student, teacher, known / labelled, target)
 
 
 def pixels_of(model: Any) -> Pixels | None:

@@ -80,6 +80,21 @@ def _helpers(modules: Iterable[nn.Module]) -> list[Any]:
 
 
 @contextmanager
+def one_process() -> Iterator[None]:
+    """Lets losses believe that this process is the only one.
+
+    Many average the number of objects over all processes; the loss of a picture would then depend on whatever picture
+    another process is at, and every picture would wait for it.
+    """
+    initialised = torch.distributed.is_initialized
+    torch.distributed.is_initialized = lambda: False
+    try:
+        yield
+    finally:
+        torch.distributed.is_initialized = initialised
+
+
+@contextmanager
 def standing_in(model: nn.Module, parts: Mapping[str, Any]) -> Iterator[None]:
     """Lets parts of a model say what they said before instead of running.
 

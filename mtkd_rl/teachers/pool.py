@@ -223,7 +223,7 @@ def _build_teacher(
             raise MTKDError(f"teacher '{name}': {error}") from error
         if state_dict:
             load_into(model, state_dict, name=name, path=str(options.checkpoint), strict=options.strict)
-    classes = options.classes or _saved_classes(checkpoint) or getattr(origin, 'class_names', None)
+    classes = options.classes or classes_of(checkpoint) or getattr(origin, 'class_names', None)
     return Teacher(
         name=name,
         model=model,
@@ -243,12 +243,16 @@ def fill(model: BaseModule) -> None:
     del model._dump_init_info
 
 
-def _saved_classes(checkpoint: Any) -> tuple[str, ...] | None:
+def classes_of(checkpoint: Any) -> tuple[str, ...] | None:
     """Names of the classes that OpenMMLab's checkpoints hold of the data they were trained on."""
     meta = checkpoint.get('meta') if isinstance(checkpoint, Mapping) else None
-    dataset = meta.get('dataset_meta') if isinstance(meta, Mapping) else None
-    classes = dataset.get('classes') if isinstance(dataset, Mapping) else None
-    return tuple(map(str, classes)) if isinstance(classes, list | tuple) and classes else None
+    places = [meta.get('dataset_meta'), meta] if isinstance(meta, Mapping) else []
+    for place in places:
+        for key in ('classes', 'CLASSES'):  # the second in files of before 2023
+            classes = place.get(key) if isinstance(place, Mapping) else None
+            if isinstance(classes, list | tuple) and classes:
+                return tuple(map(str, classes))
+    return None
 
 
 def _check(name: str, options: Options) -> None:
