@@ -167,7 +167,7 @@ class Guard:
         undecided: Tensor,
     ) -> tuple[Decision, dict[str, Tensor]]:
         """Turns teachers down, and weighs the kinds of knowledge against the task."""
-        need = need_of(state)
+        need = need_of(state, self._typical())
         weights = [getattr(decision, kind) for kind in self.kinds]
         pulls = [pull(w, need, credit[kind].alignment) for w, kind in zip(weights, self.kinds)]
         losses = [
@@ -184,6 +184,11 @@ class Guard:
             kept = leave_out(decision, ~self._down[k], ~self._down[k])
             decision = decision._replace(**{kind: getattr(kept, kind)})
         return decision, dict(zip(self.kinds, self._factors().unbind()))
+
+    def _typical(self) -> Tensor:
+        """The task's mean loss over the iterations of the calibration so far; 1 before the first."""
+        mean = (self._task / self._seen.clamp(min=1)).max()
+        return torch.where(mean > 0, mean, 1.0)
 
     def _balance(self, task: Tensor, losses: Tensor) -> None:
         counts = torch.isfinite(task) & torch.isfinite(losses) & (losses > 0) & (self._seen < self.calibrate)
@@ -288,7 +293,8 @@ def news(before: Findings | None, now: Findings, absent: Mapping[str, int], guar
         was = before.turned_down[kind] if before else []
         lines += [
             f'teacher {name} is turned down in its {kind} losses: it pulls against the task '
-            f'({now.pull[kind][name]:+.2f}); tools/doctor.py tells whether its classes or its normalisation are wrong'
+            f'({now.pull[kind][name]:+.2f}); perhaps its classes or its normalisation are wrong: of classifiers '
+            'tools/doctor.py tells'
             for name in names
             if name not in was
         ]
@@ -326,17 +332,21 @@ def build_guard(options: Any) -> Guard:
     return Guard(**options)
 
 
-def need_of(state: State) -> Tensor:
+def need_of(state: State, typical: Tensor) -> Tensor:
     """How much a student has yet to learn of each sample.
 
-    Of one label a picture, the length of the task's gradient on its logits, in [0, sqrt(2)]; else ``1 - exp(-loss)``,
-    in [0, 1), which is the probability that a classifier withholds from a hard label.
+    Of one label a picture, the length of the task's gradient on its logits, in [0, sqrt(2)]; else ``1 - exp(-loss /
+    typical)``, in [0, 1): losses of detectors are sums of many and have no scale of their own.
+
+    Args:
+        state: The state of B samples.
+        typical: Mean loss when distillation began, above 0, scalar.
 
     Returns:
         ``(B,)``.
     """
     if state.target is None:
-        return 1 - torch.exp(-state.student.task_loss)
+        return 1 - torch.exp(-state.student.task_loss / typical)
     return (torch.softmax(state.student.logits, dim=1) - state.target).norm(dim=1)
 
 

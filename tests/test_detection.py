@@ -701,7 +701,7 @@ def test_what_the_agent_sees(name):
     told = ENCODINGS['paper'](state)
     assert torch.isfinite(told).all()
     assert len(told.unique(dim=0)) == 3
-    torch.testing.assert_close(need_of(state), 1 - torch.exp(-state.student.task_loss))
+    torch.testing.assert_close(need_of(state, torch.tensor(2.0)), 1 - torch.exp(-state.student.task_loss / 2))
     assert ((state.similarity >= -1.001) & (state.similarity <= 1.001)).all()
     assert not any(x.requires_grad for x in runs.tensors(tuple(state)))
 

@@ -545,7 +545,7 @@ def test_what_the_agent_sees():
     told = ENCODINGS['paper'](state)
     assert told.shape == (3, 2 * (64 + 4 + 3))
     assert torch.isfinite(told).all()
-    torch.testing.assert_close(need_of(state), 1 - torch.exp(-state.student.task_loss))
+    torch.testing.assert_close(need_of(state, torch.tensor(2.0)), 1 - torch.exp(-state.student.task_loss / 2))
     assert not any(x.requires_grad for x in runs.tensors(tuple(state)))
 
 

@@ -1,5 +1,6 @@
 """Classes in common, by name: what a teacher with other classes, or the same in another order, can tell a student."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -37,7 +38,7 @@ def columns_by_name(student: Sequence[str] | None, teacher: Sequence[str] | None
     """
     if student is None or teacher is None:
         return None
-    ours, theirs = keys_of(student), keys_of(teacher)
+    ours, theirs = keys_of(student, teacher)
     if ours == theirs or not set(ours) <= set(theirs):
         return None
     return [theirs.index(name) for name in ours]
@@ -67,7 +68,7 @@ def classes_in_common(
             f'teacher {name} has {counts[1]} classes, the student {counts[0]}, and which are which is not known; give '
             f"the teacher's entry their names with classes=[...], and the data set its own with metainfo"
         )
-    ours, theirs = keys_of(student), keys_of(teacher)
+    ours, theirs = keys_of(student, teacher)
     if ours == theirs:
         return None
     shared = [each for each in ours if each in theirs]
@@ -86,10 +87,11 @@ def classes_in_common(
     return Common(tuple(map(ours.index, shared)), tuple(map(theirs.index, shared)))
 
 
-def keys_of(classes: Sequence[str]) -> list[str]:
-    """Names as they are compared: without case, and '_' and '-' as blanks; as they are where that makes two equal."""
-    keys = [' '.join(name.casefold().replace('_', ' ').replace('-', ' ').split()) for name in classes]
-    return keys if len(set(keys)) == len(keys) else list(classes)
+def keys_of(*several: Sequence[str]) -> list[list[str]]:
+    """Names as they are compared: without case, '_' and '-' as blanks; as they are if that makes two of them equal."""
+    folded = [[' '.join(re.split(r'[\s_-]+', name.casefold().strip())) for name in names] for names in several]
+    alike = any(len(set(keys)) < len(keys) for keys in folded)
+    return [list(names) for names in several] if alike else folded
 
 
 def relabelled(labels: Tensor, common: Common, n_student: int, missing: int) -> Tensor:

@@ -159,6 +159,8 @@ class Dense:
         points = () if said is None else said.points
         images = None if said is None else said.images
         taught = outputs.map(beside)
+        # made of the feature as it is taught, so that losses on it pull there too
+        taught = taught._replace(embedding=pool(taught.feature[-1]).float())
         return taught, Points(total(losses), points, images, outputs.feature, taught.feature)
 
     def _by_image(

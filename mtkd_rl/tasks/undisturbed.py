@@ -18,6 +18,8 @@ from mtkd_rl.rng import isolated
 CONTAINERS = (list, dict, set, deque)
 STEADY = (_NormBase, _DropoutNd, nn.MultiheadAttention)
 """What does in evaluation what it does not do in training; a head's own way to compute its loss stays training's."""
+DROPS = ('DropPath', 'DropBlock')
+"""Dropout of several libraries, each with a class of its own."""
 OWN = frozenset(vars(nn.Module()))
 """What every module has for itself: parameters, buffers, hooks and so on."""
 
@@ -52,7 +54,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     try:
         with isolated(), torch.no_grad():
             for module in modules:
-                module.training = not isinstance(module, STEADY) and type(module).__name__ != 'DropPath'
+                module.training = not isinstance(module, STEADY) and type(module).__name__ not in DROPS
             yield
     finally:
         for live, before in attributes:
@@ -127,6 +129,8 @@ def rows_of(said: Any, i: int, size: int) -> Any:
     def cut(x: Any) -> Any:
         if not isinstance(x, Tensor):
             return x
-        return x.detach()[i : i + 1] if x.dim() > 1 and len(x) == size else x.detach()
+        # maps of several branches (TridentNet) follow one another, each for all pictures
+        by_picture = x.dim() > 1 and (len(x) == size or (x.dim() == 4 and len(x) % size == 0))
+        return x.detach()[i::size] if by_picture else x.detach()
 
     return tree_map(cut, said)

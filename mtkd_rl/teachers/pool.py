@@ -276,6 +276,8 @@ def _check(name: str, options: Options) -> None:
     classes = options.classes
     if classes is not None and not (isinstance(classes, list | tuple) and all(isinstance(c, str) for c in classes)):
         raise MTKDError(f'{where}: classes must be a list of names in the order of its logits; it is {classes!r:.80}')
+    if classes is not None and len(set(classes)) < len(classes):
+        raise MTKDError(f'{where}: classes has a name twice; each of its logits needs its own; it is {classes!r:.80}')
     size = options.input_size
     sides = [size, size] if isinstance(size, int) else size
     if sides is not None and not (_are_numbers(sides) and len(sides) == 2 and min(sides) > 0):

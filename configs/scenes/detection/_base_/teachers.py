@@ -7,6 +7,7 @@ teachers = dict(
     half=dict(
         config='{{fileDirname}}/../teachers/half_detection_scenes.py',
         checkpoint='work_dirs/half_detection_scenes/epoch_10.pth',
+        classes=['0', '1', '2', '3', '4'],
     ),
     weak=dict(
         config='{{fileDirname}}/../teachers/weak_detection_scenes.py',

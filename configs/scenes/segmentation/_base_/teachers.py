@@ -7,6 +7,7 @@ teachers = dict(
     half=dict(
         config='{{fileDirname}}/../teachers/half_segmentation_scenes.py',
         checkpoint='work_dirs/half_segmentation_scenes/epoch_6.pth',
+        classes=['background', '0', '1', '2', '3', '4'],
     ),
     weak=dict(
         config='{{fileDirname}}/../teachers/weak_segmentation_scenes.py',
