@@ -397,6 +397,7 @@ def test_4_a_permuted_pool_gives_permuted_columns(strategy):
     losses = student(inputs=inputs, data_samples=samples, mode='loss')
     one = distillers[0].lesson(inputs, samples, losses, 1.0)
     distillers[1].adapters = nn.ModuleList(distillers[0].adapters[m] for m in order)
+    distillers[1]._levels = [distillers[0]._levels[m] for m in order]
     other = distillers[1].lesson(inputs, samples, losses, 1.0)
 
     ours, theirs = one.feedback, other.feedback

@@ -210,8 +210,8 @@ def _build_teacher(
                     "('random' to keep them, for tests and benchmarks)"
                 )
             model = origin.build()
-            if options.checkpoint == RANDOM and isinstance(model, BaseModule):
-                fill(model)
+            if options.checkpoint == RANDOM and isinstance(model, BaseModule) and not hasattr(model, 'head'):
+                fill(model)  # a classifier, which has a head, leaves nothing open
             if not isinstance(model, nn.Module):
                 raise MTKDError(
                     f'{origin.description} returned a {type(model).__name__}, not an nn.Module; return the model'
