@@ -199,6 +199,9 @@ class Dense:
             raise MTKDError(
                 f'{owner}: its tapped layer did not run or gave no tensor; name one of backbone or neck with `{where}`'
             )
+        # maps of several branches follow one another, each for all pictures: what is compared is their mean
+        size = len(task_loss)
+        feature = tuple(x if len(x) == size else x.unflatten(0, (-1, size)).mean(dim=0) for x in feature)
         return Outputs(logits.float(), pool(feature[-1]).float(), feature, task_loss)
 
 

@@ -164,7 +164,12 @@ class Detection(Dense):
 
 
 def scores_of(model: nn.Module) -> Grid | Regions | None:
-    """Where a detector gives class scores; ``None`` where no rows of another could correspond."""
+    """Where a detector gives class scores; ``None`` where no rows of another could correspond.
+
+    TridentNet's say everything once a branch in training.
+    """
+    if hasattr(model, 'num_branch'):
+        return None
     return regions_of(model) or grid_of(model)
 
 
