@@ -121,7 +121,7 @@ def test_what_pads_and_what_takes_regions_is_made_small() -> None:
             )
         )
     )
-    prepare.shrink(cfg, 96)
+    prepare.shrink(cfg, 96, False)
     assert cfg.model.to_dict() == dict(
         data_preprocessor=dict(size=(96, 96), batch_augments=[dict(type='Pad', size=(96, 96)), dict()]),
         backbone=dict(size=(9, 9)),
@@ -201,8 +201,13 @@ def test_small_pictures_are_tried_first_then_what_the_model_wants_then_the_data(
     cfg = dict(
         model=dict(backbone=dict(img_size=(768, 1024))), train_pipeline=[dict(scale=(1333, 800)), dict(crop_size=512)]
     )
-    assert made.sides('mmseg', cfg) == [128, 768, 512]
-    assert made.sides('mmdet', dict(model={}, train_pipeline=[dict(size=256)])) == [128, 256]
+    assert made.sizes('mmseg', cfg) == [(128, False), (128, True), (768, False), (512, False)]
+    assert made.sizes('mmdet', dict(model={}, train_pipeline=[dict(size=256)])) == [(128, False), (256, False)]
+    cfg = dict(model=dict(backbone=dict(img_size=224)))
+    assert made.sizes('mmpretrain', cfg) == [(96, False), (224, False)]
+    large = Config(dict(model=dict(backbone=dict(img_size=(640, 640)))))
+    prepare.shrink(large, *made.sizes('mmseg', large)[1])
+    assert large.model.backbone.img_size == 128
 
 
 # ---- what the hooked run has to have done
@@ -296,6 +301,7 @@ def remember(what):
     return state
 def fail(line): raise ValueError(line)
 def sleep(seconds): time.sleep(seconds)
+def take(megabytes): return len(bytearray(megabytes << 20))
 def die(): os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -306,7 +312,7 @@ def test_each_task_has_a_process_of_its_own_and_no_failure_ends_the_server(
     (tmp_path / 'functions_of_a_test.py').write_text(FUNCTIONS)
     monkeypatch.setenv('PYTHONPATH', f'{tmp_path}:{ROOT}')
     log = tmp_path / 'log'
-    server = Server(['functions_of_a_test'], log)
+    server = Server(['functions_of_a_test'], log, memory=400 << 20)
     name = 'functions_of_a_test:'
     assert server.ask(name + 'remember', 20, what=1)['value'] == [1]
     assert server.ask(name + 'remember', 20, what=2)['value'] == [2]  # not [1, 2]
@@ -316,6 +322,8 @@ def test_each_task_has_a_process_of_its_own_and_no_failure_ends_the_server(
     slow = server.ask(name + 'sleep', 0.2, seconds=60)
     assert slow['error'].startswith('TimeoutError')
     assert slow['seconds'] < 30
+    assert server.ask(name + 'take', 20, megabytes=100)['value'] == 100 << 20
+    assert server.ask(name + 'take', 20, megabytes=1000)['error'].startswith('MemoryError')
     assert 'status 9' in server.ask(name + 'die', 20)['error']
     assert server.ask(name + 'remember', 20, what=3)['value'] == [3]
     server.close()
@@ -416,16 +424,20 @@ def test_versions_name_what_is_installed() -> None:
 # ---- all of it
 
 BROKEN_MODEL = """
-import torch
 from mmpretrain.models import ImageClassifier
 from mmpretrain.registry import MODELS
 
 @MODELS.register_module()
-class Growing(ImageClassifier):
-    # it saves a buffer that a new model of its class does not have
+class Counting(ImageClassifier):
+    # what it says depends on how long it has trained, which no checkpoint knows
+    steps = 0
+
     def loss(self, inputs, data_samples):
-        self.register_buffer('seen', torch.ones(1))
+        self.steps += 1
         return super().loss(inputs, data_samples)
+
+    def extract_feat(self, *args, **kwargs):
+        return tuple(x + self.steps for x in super().extract_feat(*args, **kwargs))
 """
 
 
@@ -455,22 +467,23 @@ def test_a_family_passes_is_recorded_and_is_not_run_again(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_a_model_that_trains_plainly_and_does_not_load_gives_exit_status_1(tmp_path: Path) -> None:
-    (tmp_path / 'growing.py').write_text(BROKEN_MODEL)
+def test_a_model_that_is_not_what_its_checkpoint_says_gives_exit_status_1(tmp_path: Path) -> None:
+    (tmp_path / 'counting.py').write_text(BROKEN_MODEL)
     (tmp_path / 'mine.py').write_text(
         "_base_ = 'mmpretrain::lenet/lenet5_mnist.py'\n"
-        "custom_imports = dict(imports=['growing'])\nmodel = dict(type='Growing')\n"
+        "custom_imports = dict(imports=['counting'])\nmodel = dict(type='Counting')\n"
     )
     done = run_tool(tmp_path, 'mmpretrain', '--config', str(tmp_path / 'mine.py'))
     assert done.returncode == 1, done.stdout + done.stderr
     assert 'plain yes  hooked yes  checkpoint no' in done.stdout
-    assert 'seen' in done.stdout
+    assert 'predictions are not those of the trained model' in done.stdout
 
 
 @pytest.mark.slow
 def test_a_model_of_another_task_is_told_and_is_no_failure(tmp_path: Path) -> None:
-    done = run_tool(tmp_path, 'mmpretrain', '--family', 'simsiam', '--limit', '1')
+    done = run_tool(tmp_path, 'mmpretrain', '--config', 'simsiam/simsiam_resnet50_8xb32-coslr-100e_in1k.py')
     assert done.returncode == 0, done.stdout + done.stderr
+    assert 'self-supervised (SimSiam)' in done.stdout
     assert '0 of 1 train plainly' in done.stdout
 
 
@@ -490,21 +503,22 @@ def test_an_unknown_family_is_an_error_that_names_the_near_ones(
 @pytest.mark.slow
 def test_a_checkpoint_with_other_weights_is_noticed(tmp_path: Path) -> None:
     root = str(root_of('mmpretrain'))
-    where = dict(toolbox='mmpretrain', root=root, config='lenet/lenet5_mnist.py', side=32, folder=str(tmp_path))
+    where = dict(toolbox='mmpretrain', root=root, config='lenet/lenet5_mnist.py', side=32, fit=False)
+    where['folder'] = str(tmp_path)
     server = Server(['mtkd_rl.hook', 'mmpretrain.models'], tmp_path / 'log')
     assert 'value' in server.ask('mtkd_rl.compatibility.hooked:train', 200, **where)
     load = 'mtkd_rl.compatibility.reload:load'
-    assert 'has imported mtkd_rl' in server.ask(load, 200, **where)['error']
+    assert 'has imported mtkd_rl' in server.ask(load, 200, **where, grown=[])['error']
     server.close()
     plain = Server(['mtkd_rl.compat', 'mmpretrain.models'], tmp_path / 'log')
-    assert plain.ask(load, 200, **where)['value']['compared'] == 10
+    assert plain.ask(load, 200, **where, grown=[])['value']['compared'] == 10
     path = tmp_path / 'iter_2.pth'
     checkpoint = torch.load(path, weights_only=False)
     name, value = list(checkpoint['state_dict'].items())[-1]
     checkpoint['state_dict'][name] = value + 0.1
     torch.save(checkpoint, path)
-    assert 'predictions' in plain.ask(load, 200, **where)['error']
+    assert 'predictions' in plain.ask(load, 200, **where, grown=[])['error']
     del checkpoint['state_dict'][name]
     torch.save(checkpoint, path)
-    assert 'Missing key' in plain.ask(load, 200, **where)['error']
+    assert 'Missing key' in plain.ask(load, 200, **where, grown=[])['error']
     plain.close()

@@ -1,12 +1,15 @@
 """The three questions about a family of configs, each asked in a process of its own, and the record of the answers."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
+
+import torch
 
 from mtkd_rl.compatibility.reasons import in_words, without_folders
 from mtkd_rl.compatibility.server import Answer, Server
@@ -73,7 +76,12 @@ class Workers:
         self._pairs: Queue[dict[str, Server]] = Queue()
         # what a Runner would import of the toolbox, so that no task has to
         parts = [f'{toolbox}.{part}' for part in ('models', 'datasets', 'engine', 'visualization')]
-        self._all = [{name: Server([module, *parts], log) for name, module in modules.items()} for _ in range(jobs)]
+        # a task that takes too much fails by itself, before the system ends another process for it; CUDA reserves more
+        memory = None if torch.cuda.is_available() else int(0.9 * available_memory() / jobs)
+        self._all = [
+            {name: Server([module, *parts], log, memory=memory) for name, module in modules.items()}
+            for _ in range(jobs)
+        ]
         for pair in self._all:
             self._pairs.put(pair)
 
@@ -91,6 +99,11 @@ class Workers:
         for pair in self._all:
             for server in pair.values():
                 server.close()
+
+
+def available_memory() -> int:
+    """Bytes of memory that new processes can have."""
+    return os.sysconf('SC_AVPHYS_PAGES') * os.sysconf('SC_PAGE_SIZE')
 
 
 def check(
@@ -123,15 +136,16 @@ def check(
     verdict = Verdict(toolbox, family, config, chosen, versions, plain='value' in answer, seconds=answer['seconds'])
     if not verdict.plain:
         return verdict._replace(reason=in_words(answer['error']), trace=answer['trace'])
-    verdict = verdict._replace(side=answer['value']['side'])
+    said = answer['value']
+    verdict = verdict._replace(side=said['side'])
     with TemporaryDirectory(prefix='compatibility-') as folder:
-        arguments = dict(**where, config=config, side=verdict.side, folder=folder)
+        arguments = dict(**where, config=config, side=said['side'], fit=said['fit'], folder=folder)
         answer = pair['hooked'].ask('mtkd_rl.compatibility.hooked:train', limit, **arguments)
         verdict = verdict._replace(hooked='value' in answer, seconds=verdict.seconds + answer['seconds'])
         if not verdict.hooked:
             return verdict._replace(reason=without_folders(answer['error']), trace=answer['trace'])
         verdict = verdict._replace(knowledge=tuple(answer['value']['knowledge']))
-        answer = pair['plain'].ask('mtkd_rl.compatibility.reload:load', limit, **arguments)
+        answer = pair['plain'].ask('mtkd_rl.compatibility.reload:load', limit, **arguments, grown=said['grown'])
     verdict = verdict._replace(checkpoint='value' in answer, seconds=round(verdict.seconds + answer['seconds'], 1))
     if not verdict.checkpoint:
         return verdict._replace(reason=without_folders(answer['error']), trace=answer['trace'])

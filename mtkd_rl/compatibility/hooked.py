@@ -63,7 +63,7 @@ class Watch(Hook):
                 self.teaches[name] = has_gradient(value, student)
 
 
-def train(toolbox: str, root: str, config: str, side: int, folder: str) -> dict[str, Any]:
+def train(toolbox: str, root: str, config: str, side: int, fit: bool, folder: str) -> dict[str, Any]:
     """Trains with the hook, and leaves in a folder the checkpoint and what the student then says of the pictures.
 
     Args:
@@ -71,6 +71,7 @@ def train(toolbox: str, root: str, config: str, side: int, folder: str) -> dict[
         root: The folder with its ``configs``.
         config: A path below them.
         side: Of the pictures, with which a plain step went well.
+        fit: See `made.Size`.
         folder: An empty one.
 
     Returns:
@@ -81,7 +82,7 @@ def train(toolbox: str, root: str, config: str, side: int, folder: str) -> dict[
     """
     importlib.import_module(f'{toolbox}.models')
     cfg = prepare.read(Path(root), config)
-    prepare.shrink(cfg, side)
+    prepare.shrink(cfg, side, fit)
     samples = made.batch(toolbox, cfg, side)
     watch = Watch()
     runner = _runner(toolbox, cfg, samples, watch, folder)

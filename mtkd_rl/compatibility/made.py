@@ -1,7 +1,7 @@
 """Made pictures with made annotations of all kinds, of the sizes and classes that a config asks for."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor
 
 SMALL_SIDES = {'mmpretrain': (96,), 'mmdet': (128, 256), 'mmseg': (128,)}
 """Sides of the pictures that are tried before the config's own, smallest first."""
+LARGE = 384
 LARGEST = 640
 """A side that a config's pipeline names is tried up to here; one that its model names always."""
 SIDE_KEYS = ('crop_size', 'scale', 'img_scale', 'size', 'pad_size')
@@ -33,21 +34,38 @@ def find(node: Any, *keys: str, outside: tuple[str, ...] = ()) -> Iterator[Any]:
             yield from find(value, *keys, outside=outside)
 
 
-def sides(toolbox: str, cfg: Mapping[str, Any]) -> list[int]:
-    """Sides of square pictures to be tried, in order: small ones, then what the config says its model wants.
+class Size(NamedTuple):
+    """How large the pictures are.
+
+    Attributes:
+        side: Of a square, in pixels.
+        fit: Whether the backbone's ``img_size`` is set to that.
+    """
+
+    side: int
+    fit: bool = False
+
+
+def sizes(toolbox: str, cfg: Mapping[str, Any]) -> list[Size]:
+    """Sizes of pictures to be tried, in order: small ones, then what the config says its model wants.
+
+    A backbone that wants pictures above `LARGE` is first tried as one that wants small ones: attention over so many
+    patches takes more memory than there may be.
 
     Args:
         toolbox: One of the three toolboxes.
         cfg: The whole config.
 
     Returns:
-        At most four numbers of pixels, each once.
+        At most five, each once.
     """
+    small = SMALL_SIDES[toolbox]
+    wanted = _side((cfg['model'].get('backbone') or {}).get('img_size'))
     model_sides = [_side(value) for value in find(cfg['model'], 'img_size', 'input_size')]
-    pipeline = _pipeline(cfg)
-    pipeline_sides = [_side(value) for value in find(pipeline, *SIDE_KEYS)]
+    pipeline_sides = [_side(value) for value in find(_pipeline(cfg), *SIDE_KEYS)]
     own = [side for side in model_sides if side] + sorted({side for side in pipeline_sides if 0 < side <= LARGEST})[:1]
-    return list(dict.fromkeys([*SMALL_SIDES[toolbox], *own]))[:4]
+    tried = [Size(side) for side in small] + [Size(small[-1], True)] * (wanted > LARGE) + [Size(side) for side in own]
+    return list(dict.fromkeys(tried))[:5]
 
 
 def batch(toolbox: str, cfg: Mapping[str, Any], side: int, pictures: int = 2) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """One training step of a config as its toolbox does it, without anything of mtkd_rl but ``mtkd_rl.compat``."""
 
+import copy
 import importlib
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ def step(toolbox: str, root: str, config: str, own: str, others: dict[str, str])
         others: See `prepare.check_task`.
 
     Returns:
-        ``side`` of the pictures, ``loss``, ``parameters`` (their number).
+        ``side`` and ``fit`` of `made.Size`, ``grown`` (keys that its state dict got in the step), ``loss``.
 
     Raises:
         Exception: Whatever the toolbox raises on the last size of picture.
@@ -30,27 +31,27 @@ def step(toolbox: str, root: str, config: str, own: str, others: dict[str, str])
     importlib.import_module(f'{toolbox}.models')
     cfg = prepare.read(Path(root), config)
     prepare.check_task(toolbox, cfg, own, others)
-    sides = made.sides(toolbox, cfg)
-    for side in sides:
+    sizes = made.sizes(toolbox, cfg)
+    for size in sizes:
         try:
-            return _step(toolbox, cfg, side)
+            return _step(toolbox, copy.deepcopy(cfg), size)
         except (ImportError, KeyError, NotImplementedError):
             raise  # no other size of picture helps
         except Exception:
-            if side == sides[-1]:
+            if size == sizes[-1]:
                 raise
     raise AssertionError
 
 
-def _step(toolbox: str, cfg: Any, side: int) -> dict[str, Any]:
-    prepare.shrink(cfg, side)
+def _step(toolbox: str, cfg: Any, size: made.Size) -> dict[str, Any]:
+    prepare.shrink(cfg, *size)
     model = prepare.build(toolbox, cfg)
     model.init_weights()
     model.train()
     prepare.say_where_training_is()
     shapes = _shapes(model)
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    data = model.data_preprocessor(prepare.collate(toolbox)(made.batch(toolbox, cfg, side)), True)
+    data = model.data_preprocessor(prepare.collate(toolbox)(made.batch(toolbox, cfg, size.side)), True)
     loss, _ = model.parse_losses(model(**data, mode='loss'))
     if not torch.isfinite(loss):
         raise FloatingPointError(f'the loss is {float(loss)}')
@@ -61,10 +62,10 @@ def _step(toolbox: str, cfg: Any, side: int) -> dict[str, Any]:
     wrapper.step()
     if not all(torch.isfinite(parameter).all() for parameter in learning):
         raise FloatingPointError('a parameter is not finite after the step')
-    if any(shapes[name] != shape for name, shape in _shapes(model).items() if name in shapes):
+    after = _shapes(model)
+    if any(after.get(name) != shape for name, shape in shapes.items()):
         raise ValueError('its buffers follow the size of the pictures, so that no new model loads its checkpoint')
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return {'side': side, 'loss': float(loss), 'parameters': parameters}
+    return {**size._asdict(), 'grown': sorted(after.keys() - shapes.keys()), 'loss': float(loss)}
 
 
 def _shapes(model: BaseModel) -> dict[str, torch.Size]:

@@ -88,13 +88,16 @@ def check_task(toolbox: str, cfg: Config, own: str, others: Mapping[str, str]) -
         raise NotOfTheTaskError(f'another task ({found.__name__})')
 
 
-def shrink(cfg: Config, side: int) -> None:
+def shrink(cfg: Config, side: int, fit: bool) -> None:
     """Keeps a step small: pictures stay at their side, and heads look at few of the regions in them.
 
     Args:
         cfg: Changed in place.
         side: Of the pictures, which the preprocessor would pad to the size of the real data.
+        fit: Whether the backbone is made for pictures of that side.
     """
+    if fit:
+        cfg.model.backbone.img_size = side
     preprocessor = cfg.model.get('data_preprocessor') or {}
     for part in [preprocessor, *(preprocessor.get('batch_augments') or [])]:
         if isinstance(part, dict) and part.get('size') is not None:

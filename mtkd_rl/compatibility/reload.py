@@ -18,7 +18,7 @@ CHECKPOINT = 'iter_2.pth'
 EXPECTED = 'expected.pt'
 
 
-def load(toolbox: str, root: str, config: str, side: int, folder: str) -> dict[str, Any]:
+def load(toolbox: str, root: str, config: str, side: int, fit: bool, folder: str, grown: list[str]) -> dict[str, Any]:
     """Loads a checkpoint with ``strict=True``, and compares what the model says of the pictures.
 
     Args:
@@ -26,7 +26,9 @@ def load(toolbox: str, root: str, config: str, side: int, folder: str) -> dict[s
         root: The folder with its ``configs``.
         config: A path below them.
         side: Of the pictures.
+        fit: See `made.Size`.
         folder: Where `hooked.train` left the checkpoint.
+        grown: Keys that the model gets in training without the hook too, and a new one does not have.
 
     Returns:
         ``compared``, how many numbers of its answers were the same.
@@ -40,10 +42,10 @@ def load(toolbox: str, root: str, config: str, side: int, folder: str) -> dict[s
     if foreign:
         raise ImportError(f'the process that loads has imported {foreign[0]}')
     cfg = prepare.read(Path(root), config)
-    prepare.shrink(cfg, side)
+    prepare.shrink(cfg, side, fit)
     model = prepare.build(toolbox, cfg)
     checkpoint = torch.load(Path(folder, CHECKPOINT), map_location='cpu', weights_only=False)
-    load_strictly(model, checkpoint['state_dict'])
+    load_strictly(model, {key: value for key, value in checkpoint['state_dict'].items() if key not in grown})
     expected = torch.load(Path(folder, EXPECTED), weights_only=False)
     said = predictions(model, expected['samples'], toolbox)
     if len(said) != len(expected['said']):

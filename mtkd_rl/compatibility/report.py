@@ -25,10 +25,12 @@ names tell (`size_by_name` in [toolboxes.py](../mtkd_rl/compatibility/toolboxes.
 the next, up to {TRIED}. `--config` asks about any other.
 
 Data are made: two pictures with labels, boxes, masks and maps of classes, 96 or 128 pixels wide, or what the model
-wants where that is too small; at most {REGIONS} regions a picture are proposed and sampled. Initial weights are random,
-nothing is downloaded, synchronised BatchNorm is replaced by BatchNorm, the optimizer is SGD with clipped gradients, and
-the config's own hooks are left out. Both teachers have the student's architecture and random weights. So this shows
-that the parts fit, not what a student learns.
+wants where that is too small (a backbone's `img_size` above 384 is made small itself); at most {REGIONS} regions a
+picture are proposed and sampled. Initial weights are random, nothing is downloaded, synchronised BatchNorm is replaced
+by BatchNorm, the optimizer is SGD with clipped gradients, and the config's own hooks are left out. Both teachers have
+the student's architecture and random weights. Some models cannot load even their own state dict with `strict=True`, or
+get keys in training; such a one has to load what it does by itself. So this shows that the parts fit, not what a
+student learns.
 
 ```bash
 python tools/check_compat.py mmdet --jobs 2                # what passed is not run again, unless with --again

@@ -7,6 +7,7 @@ JSON object a line, and answers each with another. `Server` is its other end.
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -29,11 +30,13 @@ class Server:
         modules: What it imports before the first task.
         log: What its tasks print is appended to this file.
         threads: Of torch in each task.
+        memory: Bytes that a task may take; ``None`` for no limit.
     """
 
-    def __init__(self, modules: list[str], log: Path, threads: int = 1) -> None:
+    def __init__(self, modules: list[str], log: Path, threads: int = 1, memory: int | None = None) -> None:
         limits = {name: str(threads) for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS')}
         self._modules, self._log = modules, log
+        self._memory = resource.RLIM_INFINITY if memory is None else memory
         # a model whose weights or vocabulary come from a hub is one that needs a download, whether or not it is cached
         offline = {'HF_HUB_OFFLINE': '1', 'TRANSFORMERS_OFFLINE': '1'}
         with log.open('a') as file:
@@ -62,7 +65,7 @@ class Server:
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        task = {'function': function, 'limit': limit, 'arguments': arguments}
+        task = {'function': function, 'limit': limit, 'memory': self._memory, 'arguments': arguments}
         try:
             self._process.stdin.write(json.dumps(task) + '\n')
             self._process.stdin.flush()
@@ -99,6 +102,7 @@ def _in_fork(task: dict[str, Any]) -> Answer:
     pid = os.fork()
     if pid == 0:
         os.close(reading)
+        resource.setrlimit(resource.RLIMIT_DATA, (task['memory'], task['memory']))
         with os.fdopen(writing, 'w') as file:
             json.dump(_run(task), file)
         os._exit(0)

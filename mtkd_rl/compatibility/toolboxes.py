@@ -43,6 +43,7 @@ TOOLBOXES = {
             'mmdet.models.detectors.semi_base:SemiBaseDetector': 'semi-supervised',
             'mmdet.models.detectors.glip:GLIP': 'multi-modal (pictures and text)',
             'mmdet.models.detectors.grounding_dino:GroundingDINO': 'multi-modal (pictures and text)',
+            'mmdet.models.detectors.clrnet_detector:CLRNet': 'lane detection',
             'mmdet.models.mot.base:BaseMOTModel': 'tracker, or another model of videos',
             'mmdet.models.reid.base_reid:BaseReID': 're-identification',
         },
