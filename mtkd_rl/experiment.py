@@ -56,7 +56,8 @@ def train(job: Job, metric: str, again: bool = False) -> Score:
         again: Train also what is done.
 
     Raises:
-        MTKDError: The run failed; the message has the last line it said and where the rest is.
+        MTKDError: The run failed; the message has the last line it said and where the rest is. It logged no such
+            metric.
     """
     command = ['-m', 'mtkd_rl', 'train', job.config, '--work-dir', str(job.work_dir)]
     command += ['--cfg-options', f'randomness.seed={job.seed}', *job.options]
@@ -79,7 +80,12 @@ def train(job: Job, metric: str, again: bool = False) -> Score:
     if process.returncode != 0:
         last = (log.read_text().strip().splitlines() or ['it said nothing'])[-1]
         raise MTKDError(f'{job.row}, seed {job.seed}: {last} (all of it: {log})')
-    score = Score(float(read_scalars(job.work_dir, metric)[-1][metric]), round(time.perf_counter() - started, 1))
+    newest = max(job.work_dir.glob('*/vis_data')).parent.name  # not what an earlier run reached there
+    try:
+        value = read_scalars(job.work_dir, metric, newest)[-1][metric]
+    except MTKDError as error:
+        raise MTKDError(f'{job.row}, seed {job.seed}: {error}; a detector that finds nothing has no mAP') from None
+    score = Score(float(value), round(time.perf_counter() - started, 1))
     done.write_text(json.dumps({'command': command, 'scores': {metric: score.value}, 'seconds': score.seconds}) + '\n')
     return score
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 from mmengine.config import Config
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import all_gather_object, broadcast_object_list, get_world_size
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.model import is_model_wrapper
@@ -15,6 +16,7 @@ from mmengine.runner import Runner
 from mmengine.utils import apply_to
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.utils.data import DataLoader
 
 from mtkd_rl.adapter_optimizer import AdapterOptimizer, gradients_of, set_gradients
 from mtkd_rl.distiller import Distiller, Lesson
@@ -212,7 +214,7 @@ class MTKDHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Sets how strong the distillation is in this iteration; at 0 no teacher runs."""
-        now = runner.iter / len(runner.train_dataloader) if self.by_epoch else runner.iter
+        now = runner.iter / epoch_length(runner.train_dataloader) if self.by_epoch else runner.iter
         self._factor = schedule(now, self.begin, self.end, self.warmup)
         self.adapter_optimizer.before_step(runner.optim_wrapper)
 
@@ -357,6 +359,16 @@ def _samples(loader: Any) -> tuple[int, int] | None:
         return len(loader.sampler), len(loader)
     except TypeError:
         return None
+
+
+def epoch_length(loader: DataLoader[Any]) -> float:
+    """Iterations in which all processes together see every sample once.
+
+    Loops that count iterations sample without end, and mmengine's sampler then says the length of the whole data set,
+    not of a process's share.
+    """
+    shares = get_world_size() if isinstance(loader.sampler, InfiniteSampler) else 1
+    return len(loader) / shares
 
 
 def schedule(now: float, begin: float, end: float | None, warmup: float) -> float:

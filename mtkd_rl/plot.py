@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mtkd_rl.errors import MTKDError
+from mtkd_rl.errors import MTKDError, candidates
 
 COLOURS = ('#0072b2', '#e69f00', '#009e73', '#cc79a7', '#56b4e9', '#d55e00', '#f0e442', '#000000')
 """Okabe and Ito 2008: told apart also by the colour-blind."""
@@ -47,21 +47,32 @@ def plot_weights(
     figure.savefig(path, dpi=150)
 
 
-def read_scalars(work_dir: Path, key: str) -> list[dict[str, Any]]:
+def read_scalars(work_dir: Path, key: str, run: str = '*') -> list[dict[str, Any]]:
     """The logged rows of a work dir's latest run that have a key, in the order of their steps.
 
     What was logged before a resumption belongs to it; what a later run logged anew takes the place of the earlier.
+
+    Args:
+        work_dir: Of the run.
+        key: Name of a scalar.
+        run: Name of the folder of one of its runs, in place of all.
 
     Raises:
         MTKDError: There is none.
     """
     rows: list[dict[str, Any]] = []
-    for file in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        new = [row for row in map(json.loads, file.read_text().splitlines()) if key in row]
+    known: set[str] = set()
+    for file in sorted(Path(work_dir).glob(f'{run}/vis_data/scalars.json')):
+        read = list(map(json.loads, file.read_text().splitlines()))
+        known.update(*read)
+        new = [row for row in read if key in row]
         if new:
             rows = [row for row in rows if row['step'] < new[0]['step']] + new
     if not rows:
-        raise MTKDError(f'{work_dir}: no scalar {key} was logged there; give the work dir of a run that logged it')
+        near = f' (there are: {candidates(key, sorted(known))})' if known else ''
+        raise MTKDError(
+            f'{work_dir}: no scalar {key} was logged there{near}; give the work dir of a run that logged it'
+        )
     return rows
 
 

@@ -16,6 +16,7 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope
 from rich.console import Console
 
 from mtkd_rl.errors import MTKDError
+from mtkd_rl.experiment import Job, Score, train
 from mtkd_rl.pictures import Boxes, draw, look
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,7 +70,8 @@ def test_the_metric_is_of_the_last_epoch(task) -> None:
 
 def test_the_table_has_mean_and_spread() -> None:
     demo = TOOL.DEMOS['detection']
-    rows = TOOL.summarise({'alone': [20.0, 30.0], 'mtkd-rl': [40.0, 40.0], 'teacher:strong': [64.8]}, demo.metric)
+    reached = {'alone': (0.2, 0.3), 'mtkd-rl': (0.4, 0.4), 'teacher:strong': (0.648,)}
+    rows = TOOL.rows_of(demo, {name: [Score(value, 1.0) for value in values] for name, values in reached.items()})
     assert rows == [
         {'name': 'alone', 'mAP': 25.0, 'sd': 7.07},
         {'name': 'mtkd-rl', 'mAP': 40.0, 'sd': 0.0},
@@ -84,11 +86,9 @@ def test_the_table_has_mean_and_spread() -> None:
 
 @pytest.mark.slow
 def test_a_run_that_fails_says_its_last_line(tmp_path) -> None:
-    demo = TOOL.DEMOS['detection']._replace(root=tmp_path)
-    (tmp_path / 'logs').mkdir()
-    job = TOOL.Job('teacher:strong', tmp_path / 'nowhere.py', tmp_path / 'work', 0)
-    with pytest.raises(MTKDError, match=r'failed: .*nowhere\.py.*all of it: .*teacher-strong-0\.log'):
-        TOOL.train(demo, job)
+    job = Job('teacher:strong', str(tmp_path / 'nowhere.py'), tmp_path / 'work', 0)
+    with pytest.raises(MTKDError, match=r'teacher:strong, seed 0: .*nowhere\.py.*all of it: .*log\.txt'):
+        train(job, 'coco/bbox_mAP')
 
 
 @pytest.mark.slow

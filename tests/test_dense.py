@@ -308,6 +308,12 @@ def test_without_a_class_in_common_both_are_listed():
     assert '\n' not in str(error.value)
 
 
+@pytest.mark.parametrize(('student', 'teacher'), [(['a', 'b', 'a'], ['b', 'a']), (['a', 'b'], ['b', 'a', 'a'])])
+def test_a_name_that_is_there_twice_tells_nothing(student, teacher):
+    with pytest.raises(MTKDError, match=r'teacher r50: the class a is there twice.*classes=\[\.\.\.\].*metainfo'):
+        classes_in_common('r50', student, teacher, (len(student), len(teacher)))
+
+
 @pytest.mark.parametrize(
     ('student', 'teacher', 'counts'),
     [

@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 import runs
 import torch
+from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS, OPTIM_WRAPPERS
 from mmengine.runner import Runner
 from mmpretrain.models import ImageClassifier
 from torch.nn import functional as F
+from torch.utils.data import DataLoader
 
 from mtkd_rl.errors import MTKDError
-from mtkd_rl.hook import KEY, schedule
+from mtkd_rl.hook import KEY, epoch_length, schedule
 from mtkd_rl.plot import read_scalars
 from mtkd_rl.rl.agent import read_policy
 from mtkd_rl.teachers.safe import SAFE
@@ -172,6 +174,15 @@ assert not any(name.startswith('mtkd_rl') for name in sys.modules)
 )
 def test_schedule(now, begin, end, warmup, factor):
     assert schedule(now, begin, end, warmup) == factor
+
+
+@pytest.mark.parametrize('processes', [1, 4])
+@pytest.mark.parametrize('kind', [DefaultSampler, InfiniteSampler])
+def test_an_epoch_is_when_all_processes_have_seen_all_samples(kind, processes, monkeypatch):
+    monkeypatch.setattr('mmengine.dataset.sampler.get_dist_info', lambda: (0, processes))
+    monkeypatch.setattr('mtkd_rl.hook.get_world_size', lambda: processes)
+    data = list(range(32))
+    assert epoch_length(DataLoader(data, batch_size=2, sampler=kind(data, seed=0))) == 16 / processes
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,10 @@
 
 import json
 import os
-import statistics
-import subprocess
 import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +19,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from mtkd_rl import tooling
-from mtkd_rl.errors import MTKDError
+from mtkd_rl.experiment import Job, Score, summarise, train_all
 from mtkd_rl.pictures import draw, look
-from mtkd_rl.plot import plot_weights, read_scalars
+from mtkd_rl.plot import plot_weights
 
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / 'configs'
@@ -125,72 +122,20 @@ DEMOS = {
 }
 
 
-class Job(NamedTuple):
-    """One call of tools/train.py: a row of the table, its config, work dir and seed."""
-
-    row: str
-    config: Path
-    work_dir: Path
-    seed: int
-
-
-def train(demo: Demo, job: Job) -> float:
-    """Runs tools/train.py in a process of its own on one core.
-
-    Returns:
-        The demo's metric on the validation split after the last epoch, percent.
-
-    Raises:
-        MTKDError: The run failed; the message has the last line it said and where the rest is.
-    """
-    log = demo.root / 'logs' / f'{job.row.replace(":", "-")}-{job.seed}.log'
-    command = [sys.executable, str(TOOLS / 'train.py'), str(job.config)]
-    command += ['--work-dir', str(job.work_dir), '--cfg-options', f'randomness.seed={job.seed}']
-    with log.open('w') as file:
-        done = subprocess.run(
-            command,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, 'OMP_NUM_THREADS': '1', 'MKL_NUM_THREADS': '1'},
-        )
-    if done.returncode != 0:
-        last = (log.read_text().strip().splitlines() or ['it said nothing'])[-1]
-        raise MTKDError(f'{" ".join(command)} failed: {last} (all of it: {log})')
-    return demo.percent * float(read_scalars(job.work_dir, demo.logged)[-1][demo.logged])
-
-
-def run(demo: Demo, jobs: Sequence[Job], workers: int, progress: Progress) -> dict[str, list[float]]:
-    """Runs all jobs, a few at a time.
-
-    Returns:
-        Row to the scores of its seeds, in their order.
-    """
-    scores: dict[Job, float] = {}
+def run(demo: Demo, jobs: Sequence[Job], workers: int, progress: Progress) -> dict[str, list[Score]]:
+    """Trains all, a few at a time, and tells of each that is done."""
     bar = progress.add_task('', total=len(jobs))
-    with ThreadPoolExecutor(workers) as executor:
-        waiting = {executor.submit(train, demo, job): job for job in jobs}
-        try:
-            for future in as_completed(waiting):
-                job = waiting[future]
-                scores[job] = future.result()
-                progress.console.print(f'  {job.row:<15} seed {job.seed}   {scores[job]:6.2f} %')
-                progress.advance(bar)
-        finally:
-            executor.shutdown(cancel_futures=True)
-    return {job.row: [scores[other] for other in jobs if other.row == job.row] for job in jobs}
+
+    def tell(job: Job, score: Score) -> None:
+        progress.console.print(f'  {job.row:<15} seed {job.seed}   {demo.percent * score.value:6.2f} %')
+        progress.advance(bar)
+
+    return train_all(jobs, demo.logged, workers, tell, again=True)
 
 
-def summarise(scores: dict[str, list[float]], metric: str) -> list[dict[str, Any]]:
+def rows_of(demo: Demo, scores: dict[str, list[Score]]) -> list[dict[str, Any]]:
     """The rows of the table: mean and standard deviation over the seeds, percent."""
-    return [
-        {
-            'name': name,
-            metric: round(statistics.mean(values), 2),
-            'sd': round(statistics.stdev(values), 2) if len(values) > 1 else 0.0,
-        }
-        for name, values in scores.items()
-    ]
+    return [{'name': row['name'], demo.metric: row['mean'], 'sd': row['sd']} for row in summarise(scores, demo.percent)]
 
 
 def table(demo: Demo, rows: Sequence[dict[str, Any]], seeds: int) -> Table:
@@ -240,13 +185,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     seeds = args.seeds or demo.seeds
     started = time.perf_counter()
     tooling.claim_work_dir(str(demo.root))
-    (demo.root / 'logs').mkdir(exist_ok=True)
     console = Console()
     teachers = [
-        Job(f'teacher:{name}', demo.teacher(name), Path('work_dirs', demo.teacher(name).stem), 0) for name in TEACHERS
+        Job(f'teacher:{name}', str(demo.teacher(name)), Path('work_dirs', demo.teacher(name).stem), 0)
+        for name in TEACHERS
     ]
     students = [
-        Job(way, demo.config(way), demo.root / way / f'seed_{seed}', seed) for seed in range(seeds) for way in demo.ways
+        Job(way, str(demo.config(way)), demo.root / way / f'seed_{seed}', seed)
+        for seed in range(seeds)
+        for way in demo.ways
     ]
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
@@ -255,7 +202,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         ways = {4: 'four', 5: 'five'}[len(demo.ways)]
         console.print(f'[bold]The same student, {ways} ways[/], {seeds} seeds each')
         taught = run(demo, students, args.workers, progress)
-    rows = summarise({**{way: taught[way] for way in demo.ways}, **pool}, demo.metric)
+    rows = rows_of(demo, {**{way: taught[way] for way in demo.ways}, **pool})
     plot = demo.root / 'weights.png'
     plot_weights(demo.root / 'mtkd-rl' / 'seed_0', plot)
     summary: dict[str, Any] = {

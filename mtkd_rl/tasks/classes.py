@@ -59,7 +59,8 @@ def classes_in_common(
         ``None`` where both have the same classes in the same order, as they are taken to where names do not tell.
 
     Raises:
-        MTKDError: They have none in common, or differ in number where names do not tell which are which.
+        MTKDError: They have none in common, differ in number where names do not tell which are which, or have a name
+            twice.
     """
     if student is None or teacher is None or len(student) != counts[0] or len(teacher) != counts[1]:
         if counts[0] == counts[1]:
@@ -72,6 +73,12 @@ def classes_in_common(
     if ours == theirs:
         return None
     shared = [each for each in ours if each in theirs]
+    twice = [each for each in shared if ours.count(each) > 1 or theirs.count(each) > 1]
+    if twice:
+        raise MTKDError(
+            f'teacher {name}: the class {twice[0]} is there twice, so which is which is not known; give the '
+            "teacher's entry distinct names with classes=[...], and the data set its own with metainfo"
+        )
     if not shared:
         raise MTKDError(
             f'teacher {name} has no class in common with the student: the teacher has {_told(teacher)}, the student '
