@@ -104,7 +104,7 @@ class FusionVisualizer(Visualizer):
 
     def __init__(self, name: str = 'visualizer', height: int | None = None, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
-        self.height = height
+        self._picture_height = height  # mmengine keeps the height of what is drawn as self.height
 
     @master_only
     def add_datasample(
@@ -146,7 +146,7 @@ class FusionVisualizer(Visualizer):
             picture_of(data_sample.infrared),
             picture_of(data_sample.visible),
             {key: picture_of(data_sample.get(key)) for key in wanted if wanted[key] and key in data_sample},
-            self.height,
+            self._picture_height,
         )
         self.set_image(drawn)
         if show:
