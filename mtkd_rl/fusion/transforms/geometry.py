@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 
-from mtkd_rl.errors import check_number
+from mtkd_rl.errors import MTKDError, check_number
 from mtkd_rl.registry import TRANSFORMS
 
 PICTURES = ('infrared', 'visible', 'ideal')
@@ -101,8 +101,8 @@ class PairRandomFlip(BaseTransform):
     def __init__(self, horizontal: float = 0.5, vertical: float = 0.0, transpose: float = 0.0) -> None:
         self.probabilities = {'horizontal': horizontal, 'vertical': vertical, 'transpose': transpose}
         for name, value in self.probabilities.items():
-            check_number('PairRandomFlip', name, value)
-            check_number('PairRandomFlip', f'1 - {name}', 1 - value)
+            if not 0 <= value <= 1:
+                raise MTKDError(f'PairRandomFlip: {name} is {value!r}; give a probability, from 0 to 1')
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Draws three random numbers, and moves."""
