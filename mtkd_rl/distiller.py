@@ -14,14 +14,14 @@ from mtkd_rl.errors import MTKDError
 from mtkd_rl.guard import Guard
 from mtkd_rl.losses import FeatureLoss, LogitLoss
 from mtkd_rl.losses.adapters import build_adapter
-from mtkd_rl.losses.functional import kl_divergence, pool, relational_similarity
+from mtkd_rl.losses.functional import pool, relational_similarity
 from mtkd_rl.rl.credit import CreditAssigner
 from mtkd_rl.rng import isolated
 from mtkd_rl.taps import Taps, deepest_feature
 from mtkd_rl.tasks import Task
 from mtkd_rl.tasks.base import names_the_teacher
 from mtkd_rl.teachers import InputContract, Teacher, convert
-from mtkd_rl.types import Batch, Compared, Credit, Decision, Feedback, Knowledge, Outputs, State
+from mtkd_rl.types import Batch, Comparison, Credit, Decision, Feedback, Knowledge, Outputs, State
 from mtkd_rl.weighting.base import Setting, Strategy, leave_out
 
 KINDS = ('logit', 'feature')
@@ -306,7 +306,7 @@ class Distiller:
         ]
 
     def _losses(
-        self, compared: Sequence[Compared | None], pairs: list[list[tuple[Tensor, Tensor]]], rows: int
+        self, compared: Sequence[Comparison | None], pairs: list[list[tuple[Tensor, Tensor]]], rows: int
     ) -> dict[str, list[Tensor]]:
         """Each teacher's unreduced losses ``(B,)``, of each kind that is switched on."""
         columns = {}
@@ -357,7 +357,7 @@ def match_levels(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> list[t
 
 
 def logit_losses(
-    loss: LogitLoss, compared: Compared | None, temperature: float, rows: int, device: torch.device
+    loss: LogitLoss, compared: Comparison | None, temperature: float, rows: int, device: torch.device
 ) -> Tensor:
     """A logit loss of every sample, ``(B,)``: of its places, weighed; 0 where no logits correspond.
 
@@ -366,17 +366,15 @@ def logit_losses(
     """
     if compared is None:
         return torch.zeros(rows, device=device)
-    student, teacher, target = compared.student, compared.teacher, compared.target
+    student, teacher, target = compared.rows()
     if target is None:
         if getattr(loss, 'wants_target', False):
             raise MTKDError(
                 f'logit_loss: {type(loss).__name__} needs a label for every row of logits; a detector has none: use KD'
             )
         target = torch.zeros_like(student)
-    if compared.weight is None:
-        return loss(student, teacher, target, temperature)
-    losses = loss(student.flatten(0, 1), teacher.flatten(0, 1), target.flatten(0, 1), temperature)
-    check_losses([losses], compared.weight.numel(), loss)
+    losses = loss(student, teacher, target, temperature)
+    check_losses([losses], len(student), loss)
     return compared.by_sample(losses)
 
 
@@ -414,14 +412,14 @@ def _state(
     student: Outputs,
     teachers: tuple[Outputs, ...],
     pairs: list[list[tuple[Tensor, Tensor]]],
-    compared: tuple[Compared | None, ...],
+    compared: tuple[Comparison | None, ...],
     present: Tensor,
     comparable: Tensor,
     batch: Batch,
 ) -> State:
     """Similarity is taken between the adapted features where there are adapters, else between the batch's relations."""
     student = student.map(torch.Tensor.detach)
-    compared = tuple(None if each is None else each._replace(student=each.student.detach()) for each in compared)
+    compared = tuple(None if each is None else each.detached() for each in compared)
     if pairs:
         similarity = [
             torch.stack(
@@ -431,12 +429,7 @@ def _state(
         ]
     else:
         similarity = [relational_similarity(student.embedding, outputs.embedding) for outputs in teachers]
-    divergence = [
-        torch.zeros_like(student.task_loss)
-        if each is None
-        else each.by_sample(kl_divergence(each.student, each.teacher).flatten())
-        for each in compared
-    ]
+    divergence = [torch.zeros_like(student.task_loss) if each is None else each.divergence() for each in compared]
     return State(
         student,
         teachers,

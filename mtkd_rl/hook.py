@@ -22,15 +22,17 @@ from mtkd_rl.adapter_optimizer import AdapterOptimizer, gradients_of, set_gradie
 from mtkd_rl.distiller import Distiller, Lesson
 from mtkd_rl.errors import MTKDError, candidates, check_number
 from mtkd_rl.guard import Findings, build_guard, news
-from mtkd_rl.losses import build_loss
+from mtkd_rl.losses import LogitLoss, build_loss
 from mtkd_rl.monitor import Monitor
 from mtkd_rl.registry import HOOKS
 from mtkd_rl.resume import KEY, ResumeHook
 from mtkd_rl.summary import write_summary
-from mtkd_rl.tasks import find_task
+from mtkd_rl.tasks import Task, find_task
 from mtkd_rl.teachers import build_pool, compare_manifests, contract_of, loaded_order, manifest
 from mtkd_rl.trust import check_before_loading
 from mtkd_rl.weighting.base import build_strategy
+
+OF = {'classes': 'scores of classes', 'pictures': 'fused pictures'}
 
 
 @HOOKS.register_module()
@@ -53,7 +55,8 @@ class MTKDHook(Hook):
 
     Args:
         teachers: Name to entry; see ``mtkd_rl.teachers.build_pool``.
-        logit_loss: Config of a logit loss, or ``None`` to leave logits alone.
+        logit_loss: Config of a logit loss; ``'default'`` for the task's, ``None`` to leave logits alone. In fusion the
+            fused pictures take their place.
         logit_weight: Factor of the logit losses; ``None`` for one that balances them with the task's loss, which the
             guard finds (1 without a guard).
         temperature: Of the logit losses, ``None`` for the task's; a teacher's entry may have its own.
@@ -83,10 +86,10 @@ class MTKDHook(Hook):
     def __init__(
         self,
         teachers: dict[str, Any] | Sequence[dict[str, Any]] = (),
-        logit_loss: dict[str, Any] | None = {'type': 'KD'},  # noqa: B006  # never changed
+        logit_loss: dict[str, Any] | str | None = 'default',
         logit_weight: float | None = None,
         temperature: float | None = None,
-        feature_loss: dict[str, Any] | None = {'type': 'MSE'},  # noqa: B006
+        feature_loss: dict[str, Any] | None = {'type': 'MSE'},  # noqa: B006  # never changed
         feature_weight: float | None = None,
         student_layer: str | None = None,
         strategy: dict[str, Any] = {'type': 'PPOWeighting'},  # noqa: B006
@@ -113,7 +116,9 @@ class MTKDHook(Hook):
             raise MTKDError(f'MTKDHook: temperature is {temperature!r}; give a number above 0')
         self.teachers = teachers
         self.temperature = temperature
-        self.logit_loss = None if logit_loss is None else build_loss(logit_loss, 'logit')
+        self.default_logit_loss = logit_loss == 'default'  # which one that is is known when the student is
+        own = None if self.default_logit_loss or logit_loss is None else build_loss(cast(Any, logit_loss), 'logit')
+        self.logit_loss: LogitLoss | None = own
         self.logit_weight = logit_weight
         self.feature_loss = None if feature_loss is None else build_loss(feature_loss, 'feature')
         self.feature_weight = feature_weight
@@ -124,7 +129,7 @@ class MTKDHook(Hook):
         self.guard = None if guard is None else build_guard(guard)
         self.allow_other_teachers = allow_other_teachers
         self.trust = trust
-        if self.logit_loss is None and self.feature_loss is None:
+        if logit_loss is None and self.feature_loss is None:
             raise MTKDError(
                 'MTKDHook: logit_loss and feature_loss are both None, so there is nothing to teach; set one'
             )
@@ -189,6 +194,8 @@ class MTKDHook(Hook):
             MTKDError: Whatever the hook's options name is not there or does not fit the student.
         """
         task = find_task(student)
+        logit_loss = build_loss(task.logit_loss, 'logit') if self.default_logit_loss else self.logit_loss
+        check_says(task, logit_loss)
         loaded = loaded_order(cfg)
         source = contract_of(cast(nn.Module, student.data_preprocessor), loaded)
         temperature = task.temperature if self.temperature is None else self.temperature
@@ -202,7 +209,7 @@ class MTKDHook(Hook):
             task,
             source,
             self.strategy,
-            logit_loss=self.logit_loss,
+            logit_loss=logit_loss,
             feature_loss=self.feature_loss,
             logit_weight=self.logit_weight,
             feature_weight=self.feature_weight,
@@ -359,6 +366,20 @@ def _samples(loader: Any) -> tuple[int, int] | None:
         return len(loader.sampler), len(loader)
     except TypeError:
         return None
+
+
+def check_says(task: Task, loss: LogitLoss | None) -> None:
+    """Refuses a logit loss that compares another thing than a task's models say.
+
+    Raises:
+        MTKDError: It does.
+    """
+    of = getattr(loss, 'of', 'classes')
+    if loss is not None and of != task.says:
+        raise MTKDError(
+            f'logit_loss: {type(loss).__name__} compares {OF[of]}, and a student of the task {type(task).__name__} '
+            f'gives {OF[task.says]}; leave it out for {task.logit_loss["type"]}'
+        )
 
 
 def epoch_length(loader: DataLoader[Any]) -> float:

@@ -10,14 +10,22 @@ from typing import Any
 
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
+from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine.registry import VISUALIZERS as MMENGINE_VISUALIZERS
 from mmengine.registry import Registry
 
 from mtkd_rl.errors import MTKDError, candidates
 
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='mtkd_rl', locations=['mtkd_rl.hook'])
-MODELS = Registry('model', parent=MMENGINE_MODELS, scope='mtkd_rl', locations=['mtkd_rl.models'])
-DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='mtkd_rl', locations=['mtkd_rl.datasets'])
+MODELS = Registry('model', parent=MMENGINE_MODELS, scope='mtkd_rl', locations=['mtkd_rl.models', 'mtkd_rl.fusion'])
+DATASETS = Registry(
+    'dataset', parent=MMENGINE_DATASETS, scope='mtkd_rl', locations=['mtkd_rl.datasets', 'mtkd_rl.fusion']
+)
+TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='mtkd_rl', locations=['mtkd_rl.fusion'])
+METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='mtkd_rl', locations=['mtkd_rl.fusion'])
+VISUALIZERS = Registry('visualizer', parent=MMENGINE_VISUALIZERS, scope='mtkd_rl', locations=['mtkd_rl.fusion'])
 
 TEACHERS = Registry('teacher', scope='mtkd_rl', locations=['mtkd_rl.teachers'])
 TASKS = Registry('task', scope='mtkd_rl', locations=['mtkd_rl.tasks'])

@@ -4,11 +4,14 @@ B is the batch size, M the number of teachers, C the number of classes, D the wi
 places in a picture at which a model gives class scores: pixels of a segmenter, anchors or RoIs of a detector.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
+
+from mtkd_rl.losses.functional import kl_divergence, ssim
 
 
 class Batch(NamedTuple):
@@ -37,7 +40,8 @@ class Outputs(NamedTuple):
 
     Attributes:
         logits: Float32 class scores before softmax or sigmoid: ``(B, C)`` of a classifier, else with places, as the
-            task arranges them; ``(B, 0)`` of a model whose scores nothing corresponds to.
+            task arranges them; ``(B, 0)`` of a model whose scores nothing corresponds to. Of a fusion model, what it
+            says is no class: the fused picture ``(B, 1, H, W)`` takes their place.
         embedding: Float32 pooled feature, of a classifier the one that its last layer reads, ``(B, D)``.
         feature: The tapped feature, one entry a level: ``(B, D, H, W)``, ``(B, N, D)`` tokens or ``(B, D)``, in the
             dtype of the model.
@@ -93,6 +97,13 @@ class Compared(NamedTuple):
     weight: Tensor | None
     target: Tensor | None
 
+    def rows(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Student, teacher and target with one row a place, ``(B, C)`` or ``(B * P, C)``."""
+        if self.weight is None:
+            return self.student, self.teacher, self.target
+        target = None if self.target is None else self.target.flatten(0, 1)
+        return self.student.flatten(0, 1), self.teacher.flatten(0, 1), target
+
     def by_sample(self, rows: Tensor) -> Tensor:
         """What was computed of all rows, ``(B,)`` or ``(B * P,)``, as a weighted sum for each sample, ``(B,)``."""
         return rows if self.weight is None else (rows.view_as(self.weight) * self.weight).sum(dim=1)
@@ -100,6 +111,84 @@ class Compared(NamedTuple):
     def mean(self, rows: Tensor) -> Tensor:
         """The same as a mean; 0 where nothing counts."""
         return rows if self.weight is None else self.by_sample(rows) / self.weight.sum(dim=1).clamp(min=1e-12)
+
+    def detached(self) -> 'Compared':
+        """The same without the student's graph."""
+        return self._replace(student=self.student.detach())
+
+    def divergence(self) -> Tensor:
+        """``KL(student || teacher)`` of the softmax at temperature 1, ``(B,)``."""
+        return self.by_sample(kl_divergence(self.student, self.teacher).flatten())
+
+    def entropy(self, logits: Tensor) -> Tensor:
+        """Entropy in nats of one side's prediction, ``(B,)``, a mean over places."""
+        log_p = torch.log_softmax(logits, dim=-1)
+        return self.mean(-(log_p.exp() * log_p).sum(dim=-1).flatten())
+
+    def spread(self, logits: Tensor) -> Tensor:
+        """The entropy as a share of that of equal probabilities, ``(B,)`` in [0, 1]."""
+        return self.entropy(logits) / math.log(max(2, logits.shape[-1]))
+
+    def certainty(self, logits: Tensor) -> Tensor | None:
+        """Probability of the label, ``(B,)``, a mean over places; ``None`` where there are no labels."""
+        if self.target is None:
+            return None
+        return self.mean((torch.softmax(logits, dim=-1) * self.target).sum(dim=-1).flatten())
+
+    def summary(self) -> Tensor:
+        """The teacher's logits ``(B, C)``, weighed over a picture's places."""
+        if self.weight is None:
+            return self.teacher
+        share = self.weight / self.weight.sum(dim=1, keepdim=True).clamp(min=1e-12)
+        return (self.teacher * share.unsqueeze(2)).sum(dim=1)
+
+
+class ComparedPictures(NamedTuple):
+    """Fused pictures of student and one teacher: what ``Compared`` is for logits.
+
+    Attributes:
+        student: ``(B, 1, H, W)``.
+        teacher: The same shape.
+    """
+
+    student: Tensor
+    teacher: Tensor
+
+    def rows(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Student and teacher; there are no labels."""
+        return self.student, self.teacher, None
+
+    def by_sample(self, rows: Tensor) -> Tensor:
+        """A picture is a row, ``(B,)``."""
+        return rows
+
+    def detached(self) -> 'ComparedPictures':
+        """The same without the student's graph."""
+        return self._replace(student=self.student.detach())
+
+    def divergence(self) -> Tensor:
+        """``1 - SSIM``, ``(B,)`` in [0, 2]."""
+        return 1 - ssim(self.student, self.teacher)
+
+    def entropy(self, pictures: Tensor) -> Tensor:
+        """A picture has no entropy of classes: its contrast, the standard deviation of its pixels, ``(B,)``."""
+        return pictures.flatten(1).std(dim=1, unbiased=False)
+
+    def spread(self, pictures: Tensor) -> Tensor:
+        """The contrast as a share of that of black and white, ``(B,)`` in [0, 1]."""
+        return 2 * self.entropy(pictures)
+
+    def certainty(self, pictures: Tensor) -> Tensor | None:
+        """There are no labels."""
+        return None
+
+    def summary(self) -> Tensor:
+        """Mean and contrast of the teacher's pictures, ``(B, 2)``."""
+        return torch.stack([self.teacher.flatten(1).mean(dim=1), self.entropy(self.teacher)], dim=1)
+
+
+Comparison: TypeAlias = Compared | ComparedPictures
+"""What a model says beside what a teacher says."""
 
 
 class Knowledge(NamedTuple):
@@ -116,8 +205,8 @@ class State(NamedTuple):
         student: The student's outputs.
         teachers: The outputs of the M teachers, in the order of the pool.
         similarity: Cosine of student's (adapted) and teacher's embeddings, ``(B, M)`` in [-1, 1].
-        divergence: ``KL(student || teacher)`` of the softmax at temperature 1, ``(B, M)``, at least 0; 0 where the
-            logits do not correspond.
+        divergence: ``KL(student || teacher)`` of the softmax at temperature 1 (of fused pictures ``1 - SSIM``),
+            ``(B, M)``, at least 0; 0 where the logits do not correspond.
         present: False where a teacher's output was not finite, or the teacher is dropped, bool ``(M,)``.
         target: Soft labels, float32 ``(B, C)``; ``None`` where a picture has no one label.
         compared: Each teacher's logits beside the student's; ``None`` where they do not correspond.
@@ -131,7 +220,7 @@ class State(NamedTuple):
     divergence: Tensor
     present: Tensor
     target: Tensor | None
-    compared: tuple[Compared | None, ...]
+    compared: tuple[Comparison | None, ...]
     comparable: Tensor
     group: Tensor
 
@@ -142,11 +231,8 @@ class State(NamedTuple):
     @property
     def teacher_entropy(self) -> Tensor:
         """Entropy in nats of every teacher's prediction, ``(B, M)``, a mean over places; 0 where none is compared."""
-        columns = [torch.zeros_like(self.student.task_loss)] * len(self.teachers)
-        for m, each in enumerate(self.compared):
-            if each is not None:
-                log_p = torch.log_softmax(each.teacher, dim=-1)
-                columns[m] = each.mean(-(log_p.exp() * log_p).sum(dim=-1).flatten())
+        nothing = torch.zeros_like(self.student.task_loss)
+        columns = [nothing if each is None else each.entropy(each.teacher) for each in self.compared]
         return torch.stack(columns, dim=1)
 
     @property

@@ -4,6 +4,7 @@ from .adapters import Adapter, build_adapter
 from .base import FeatureLoss, LogitLoss, build_loss
 from .feature import MSE, PKD, ChannelWiseKL, Cosine
 from .logit import DIST, DKD, KD
+from .picture import FusedPicture, PerceptualPicture
 
 __all__ = [
     'DIST',
@@ -15,7 +16,9 @@ __all__ = [
     'ChannelWiseKL',
     'Cosine',
     'FeatureLoss',
+    'FusedPicture',
     'LogitLoss',
+    'PerceptualPicture',
     'build_adapter',
     'build_loss',
 ]

@@ -15,18 +15,20 @@ class LogitLoss(Protocol):
     """A loss between the logits of a student and of one teacher, without parameters.
 
     Attributes:
+        of: What it compares: scores of ``'classes'``, or fused ``'pictures'``, which take the place of logits.
         wants_target: Whether it looks at the target; such a loss is refused where rows of logits have no label.
     """
 
     kind: ClassVar[Literal['logit']]
+    of: ClassVar[Literal['classes', 'pictures']]
     wants_target: ClassVar[bool]
 
     def __call__(self, student: Tensor, teacher: Tensor, target: Tensor, temperature: float) -> Tensor:
         """The loss of every sample.
 
         Args:
-            student: Logits, ``(B, C)``, any floating dtype.
-            teacher: Logits, ``(B, C)``, likewise.
+            student: Logits, ``(B, C)``, any floating dtype; or pictures ``(B, 1, H, W)`` in [0, 1].
+            teacher: The same shape.
             target: Soft labels, ``(B, C)``; zeros where there are none.
             temperature: Above 0.
 

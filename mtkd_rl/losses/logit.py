@@ -20,6 +20,7 @@ class _OnLogits:
     """
 
     kind: ClassVar[Literal['logit']] = 'logit'
+    of: ClassVar[Literal['classes']] = 'classes'
     wants_target: ClassVar[bool] = False
     standardise: bool = False
 

@@ -1,12 +1,11 @@
 """What the agent sees: one observation a sample, in one of two encodings. Pure functions of a State."""
 
-import math
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from mtkd_rl.types import Compared, State
+from mtkd_rl.types import Comparison, State
 
 FEATURES = (
     'teacher loss',
@@ -55,7 +54,8 @@ def paper(state: State) -> Tensor:
     parts = []
     for m, (teacher, compared) in enumerate(zip(state.teachers, state.compared)):
         scalars = torch.stack([teacher.task_loss, state.similarity[:, m], state.divergence[:, m]], dim=1)
-        told = torch.cat([teacher.embedding, *_mean_logits(compared), scalars], dim=1)
+        said = [] if compared is None else [compared.summary()]
+        told = torch.cat([teacher.embedding, *said, scalars], dim=1)
         parts.append(torch.where(state.present[m], told, 0.0))
     return torch.cat(parts, dim=1)
 
@@ -63,30 +63,17 @@ def paper(state: State) -> Tensor:
 ENCODINGS: dict[str, Callable[[State], Tensor]] = {'compact': compact, 'paper': paper}
 
 
-def _mean_logits(compared: Compared | None) -> list[Tensor]:
-    """A teacher's logits ``(B, C)``, weighed over a picture's places; nothing where they do not correspond."""
-    if compared is None:
-        return []
-    if compared.weight is None:
-        return [compared.teacher]
-    share = compared.weight / compared.weight.sum(dim=1, keepdim=True).clamp(min=1e-12)
-    return [(compared.teacher * share.unsqueeze(2)).sum(dim=1)]
-
-
-def _scalars(task_loss: Tensor, compared: Compared | None, logits: Tensor | None) -> Tensor:
+def _scalars(task_loss: Tensor, compared: Comparison | None, logits: Tensor | None) -> Tensor:
     """Loss, probability of the label and entropy of every sample, ``(B, 3)``.
 
     Where there are no labels of logits, the probability is ``exp(-loss)``; where there are no logits, the entropy is 0.
     """
+    likely = torch.exp(-task_loss)
     if compared is None or logits is None:
-        return torch.stack([_squash(task_loss), torch.exp(-task_loss), torch.zeros_like(task_loss)], dim=1)
-    log_p = torch.log_softmax(logits, dim=-1)
-    p = log_p.exp()
-    entropy = compared.mean(-(p * log_p).sum(dim=-1).flatten()) / math.log(max(2, p.shape[-1]))
-    if compared.target is None:
-        return torch.stack([_squash(task_loss), torch.exp(-task_loss), entropy], dim=1)
-    label = compared.mean((p * compared.target).sum(dim=-1).flatten())
-    return torch.stack([_squash(task_loss), label, entropy], dim=1)
+        return torch.stack([_squash(task_loss), likely, torch.zeros_like(task_loss)], dim=1)
+    certainty = compared.certainty(logits)
+    label = likely if certainty is None else certainty
+    return torch.stack([_squash(task_loss), label, compared.spread(logits)], dim=1)
 
 
 def _squash(x: Tensor) -> Tensor:

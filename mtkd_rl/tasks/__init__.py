@@ -3,7 +3,8 @@
 from mtkd_rl.tasks.base import Task, find_task
 from mtkd_rl.tasks.classification import Classification
 from mtkd_rl.tasks.detection import Detection
+from mtkd_rl.tasks.fusion import Fusion
 from mtkd_rl.tasks.multi_label import MultiLabel
 from mtkd_rl.tasks.segmentation import Segmentation
 
-__all__ = ['Classification', 'Detection', 'MultiLabel', 'Segmentation', 'Task', 'find_task']
+__all__ = ['Classification', 'Detection', 'Fusion', 'MultiLabel', 'Segmentation', 'Task', 'find_task']

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from mtkd_rl.errors import MTKDError
 from mtkd_rl.registry import TASKS, build
 from mtkd_rl.taps import Taps
 from mtkd_rl.teachers import Teacher
-from mtkd_rl.types import Batch, Compared, Outputs, Points
+from mtkd_rl.types import Batch, Comparison, Outputs, Points
 
 
 class Task(Protocol):
@@ -19,10 +19,14 @@ class Task(Protocol):
 
     Attributes:
         temperature: Of the logit losses, where neither the hook nor a teacher's entry gives one.
+        says: What its models say, and so what logit losses compare: scores of ``'classes'``, or fused ``'pictures'``.
+        logit_loss: Config of the logit loss, where the hook gives none.
         groups: How many groups ``Batch.group`` tells apart; known after ``meet``.
     """
 
     temperature: ClassVar[float]
+    says: ClassVar[Literal['classes', 'pictures']]
+    logit_loss: ClassVar[dict[str, Any]]
     groups: int
 
     @staticmethod
@@ -98,7 +102,7 @@ class Task(Protocol):
 
     def compare(
         self, student: Outputs, teachers: Sequence[Outputs], present: Tensor, batch: Batch
-    ) -> tuple[Compared | None, ...]:
+    ) -> tuple[Comparison | None, ...]:
         """Each teacher's logits beside the student's, which keep their graph.
 
         Args:
@@ -124,8 +128,8 @@ def find_task(student: nn.Module) -> Task:
             return build(TASKS, {'type': name}, 'task')
     raise MTKDError(
         f'the student ({type(student).__name__}) is of no task that mtkd_rl knows ({", ".join(TASKS.module_dict)}): '
-        'use a classifier of mmpretrain, a detector of mmdet or a segmenter of mmseg, or register a task '
-        'for it in mtkd_rl.registry.TASKS'
+        'use a classifier of mmpretrain, a detector of mmdet, a segmenter of mmseg or a FusionModel, or register a '
+        'task for it in mtkd_rl.registry.TASKS'
     )
 
 

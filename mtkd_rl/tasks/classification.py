@@ -1,7 +1,7 @@
 """Single-label image classification with mmpretrain's classifiers; teachers may be any network that returns logits."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +32,8 @@ class Classification:
     """mmpretrain's ``ImageClassifier`` and its like, with one label a picture, also soft ones (Mixup, CutMix)."""
 
     temperature: ClassVar[float] = 4.0
+    says: ClassVar[Literal['classes', 'pictures']] = 'classes'
+    logit_loss: ClassVar[dict[str, Any]] = {'type': 'KD'}
 
     def __init__(self) -> None:
         self.groups = 0

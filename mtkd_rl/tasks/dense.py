@@ -7,7 +7,7 @@ gives a loss of every picture, also heads that nobody listed here.
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 from mmengine.structures import BaseDataElement
@@ -46,6 +46,8 @@ class Dense:
     """What the tasks of detectors and segmenters share; inherit, and write what is said of logits."""
 
     temperature: ClassVar[float] = 1.0
+    says: ClassVar[Literal['classes', 'pictures']] = 'classes'
+    logit_loss: ClassVar[dict[str, Any]] = {'type': 'KD'}
 
     def __init__(self) -> None:
         self.groups = 0

@@ -5,6 +5,7 @@ The mean over the batch of each loss is the loss its paper publishes.
 
 from .features import channel_wise_kl, cosine, mse, pkd, pool, relational_similarity
 from .logits import dist, dkd, kd, kl_divergence, standardise
+from .pictures import l1, sobel, ssim
 
 __all__ = [
     'channel_wise_kl',
@@ -13,9 +14,12 @@ __all__ = [
     'dkd',
     'kd',
     'kl_divergence',
+    'l1',
     'mse',
     'pkd',
     'pool',
     'relational_similarity',
+    'sobel',
+    'ssim',
     'standardise',
 ]

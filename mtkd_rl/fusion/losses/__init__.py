@@ -1,0 +1,5 @@
+"""Losses of fused pictures."""
+
+from mtkd_rl.fusion.losses.label_free import FusionLoss
+
+__all__ = ['FusionLoss']
