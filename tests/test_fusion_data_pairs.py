@@ -338,8 +338,10 @@ def test_flips_are_the_eight_of_the_square() -> None:
     np.random.seed(0)
     turned = [flip(pair) for _ in range(100)]
     assert all(map(agree, turned))
-    expected = {np.rot90(picture, k).tobytes() for picture in (pair['ideal'], pair['ideal'].T) for k in range(4)}
-    assert {each['ideal'].tobytes() for each in turned} == expected
+    places = pair['infrared'] * 4 + pair['ideal']
+    expected = {np.rot90(picture, k).tobytes() for picture in (places, places.T) for k in range(4)}
+    assert len(expected) == 8
+    assert {(each['infrared'] * 4 + each['ideal']).tobytes() for each in turned} == expected
 
 
 @pytest.mark.parametrize(
@@ -354,7 +356,8 @@ def test_flips_are_the_eight_of_the_square() -> None:
 def test_each_flip_alone(options, wanted) -> None:
     pair = coordinates(3, 5)
     turned = PairRandomFlip(**options)(pair)
-    np.testing.assert_array_equal(turned['ideal'], wanted(pair['ideal']))
+    for key in ('infrared', 'ideal'):
+        np.testing.assert_array_equal(turned[key], wanted(pair[key]))
     assert agree(turned)
     assert PackPair()(turned)['inputs'].shape == (4, *wanted(pair['ideal']).shape)  # also of views
 
