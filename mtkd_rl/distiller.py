@@ -17,6 +17,7 @@ from mtkd_rl.losses.adapters import build_adapter
 from mtkd_rl.losses.functional import pool, relational_similarity
 from mtkd_rl.rl.credit import CreditAssigner
 from mtkd_rl.rng import isolated
+from mtkd_rl.self_learning.learner import SelfLearner
 from mtkd_rl.taps import Taps, deepest_feature
 from mtkd_rl.tasks import Task
 from mtkd_rl.tasks.base import names_the_teacher
@@ -35,11 +36,13 @@ class Observed(NamedTuple):
         state: What the strategy may look at.
         knowledge: Unreduced losses, with their graph.
         credit: Credit of each kind of knowledge; empty where neither the strategy nor a guard wants it.
+        batch: What the student was given.
     """
 
     state: State
     knowledge: Knowledge
     credit: dict[str, Credit]
+    batch: Batch
 
 
 class Lesson(NamedTuple):
@@ -71,6 +74,7 @@ class Distiller:
         classes: Names of the student's classes, in the order of its logits; ``None`` where they are not known.
         seed: Of adapters and agent.
         guard: What keeps the student from harm; ``None`` for nothing: a weight that is ``None`` is then 1.
+        self_learner: With which the student teaches itself; ``None`` if it does not.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class Distiller:
         seed: int,
         classes: Sequence[str] | None = None,
         guard: Guard | None = None,
+        self_learner: SelfLearner | None = None,
     ) -> None:
         self.student = student
         self.teachers = teachers
@@ -110,11 +115,17 @@ class Distiller:
         self._levels: list[list[tuple[int, int]]] | None = None  # which an adapter is for; sizes may change, these not
         self._saved_adapters: dict[str, Any] | None = None
         self.credit = CreditAssigner()
+        self.self_learner = self_learner
+        if self_learner is not None:
+            self_learner.prepare(student, task, seed)
         self._shapes: dict[str, Outputs] = {}
         self.student_taps = task.listen(student, student_layer, 'student')
         self.teacher_taps: list[Taps | None] = [self._listen(teacher) for teacher in teachers]
         names = tuple(teacher.name for teacher in teachers)
-        strategy.prepare(Setting(teachers=names, kinds=self.kinds, seed=seed, device=self.device))
+        setting = Setting(teachers=names, kinds=self.kinds, seed=seed, device=self.device)
+        if self_learner is not None:
+            setting = setting._replace(degradations=self_learner.kinds, severity=self_learner.severity)
+        strategy.prepare(setting)
         if guard is not None:
             guard.prepare(names, self.kinds, [kind for kind in self.kinds if self.weights[kind] is None], self.device)
 
@@ -152,7 +163,12 @@ class Distiller:
         with torch.autocast(self.device.type, enabled=False):
             decision = self.strategy.decide(observed.state)
             check_decision(decision, observed.state.divergence.shape, type(self.strategy).__name__)
-            return self.teach(observed, decision, factor)
+            lesson = self.teach(observed, decision, factor)
+        if self.self_learner is None:
+            return lesson
+        own = self.self_learner.lesson(observed.batch, lesson.feedback.decision.severity)
+        feedback = lesson.feedback._replace(progress=own.progress)
+        return Lesson({**lesson.losses, 'loss_self': factor * own.loss}, feedback)
 
     def observe(
         self, inputs: Tensor, data_samples: Sequence[Any], losses: dict[str, Any], wants_credit: bool
@@ -174,7 +190,7 @@ class Distiller:
             wanted = wants_credit or guarded
             credit = self.credit(student, points, batch.target, columns, effects=wants_credit) if wanted else {}
             state = _state(student, teachers, pairs, compared, present, self._comparable, batch)
-            return Observed(state, knowledge, credit)
+            return Observed(state, knowledge, credit, batch)
 
     def admit(self, answers: tuple[Outputs, ...]) -> tuple[tuple[Outputs, ...], Tensor]:
         """The teachers' outputs with zeros for those whom the guard leaves out, and who is present, bool ``(M,)``."""
@@ -184,7 +200,7 @@ class Distiller:
 
     def teach(self, observed: Observed, decision: Decision, factor: float) -> Lesson:
         """The weighted losses of a decision, without those whom the guard leaves out or turns down."""
-        state, knowledge, credit = observed
+        state, knowledge, credit, _ = observed
         scales: dict[str, Tensor] = {}
         if self.guard is None:
             decision = leave_out(decision, state.teaching('logit'), state.teaching('feature'))
@@ -230,6 +246,7 @@ class Distiller:
             'strategy': self.strategy.state_dict(),
             'credit': self.credit.state_dict(),
             'guard': None if self.guard is None else self.guard.state_dict(),
+            'self_learner': None if self.self_learner is None else self.self_learner.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -240,6 +257,8 @@ class Distiller:
         self.credit.load_state_dict(state['credit'], self.device)
         if self.guard is not None and state['guard'] is not None:
             self.guard.load_state_dict(state['guard'])
+        if self.self_learner is not None and state.get('self_learner') is not None:
+            self.self_learner.load_state_dict(state['self_learner'])
 
     def build_adapters(self, student: Outputs, teachers: Sequence[Outputs]) -> nn.ModuleList:
         """An adapter a teacher on whatever the feature loss compares; none without a feature loss."""
@@ -385,8 +404,8 @@ def check_decision(decision: Any, shape: torch.Size, strategy: str) -> None:
         MTKDError: It is another thing, or of another shape.
     """
     wanted = (shape, shape, shape[:1])
-    if not isinstance(decision, Decision) or tuple(x.shape for x in decision) != wanted:
-        shapes = ', '.join(str(tuple(x.shape)) for x in decision) if isinstance(decision, Decision) else ''
+    if not isinstance(decision, Decision) or tuple(x.shape for x in decision[:3]) != wanted:
+        shapes = ', '.join(str(tuple(x.shape)) for x in decision[:3]) if isinstance(decision, Decision) else ''
         got = shapes or type(decision).__name__
         raise MTKDError(
             f'strategy {strategy}: decide returned {got}; it must be a Decision with weights (B, M) = {tuple(shape)} '

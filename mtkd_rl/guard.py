@@ -150,8 +150,9 @@ class Guard:
             The decision without samples on which it is not finite, absent teachers and those who are turned down; the
             losses; and a factor ``()`` for each kind of knowledge.
         """
-        finite = torch.stack([x.isfinite().reshape(len(x), -1).all(dim=1) for x in decision]).all(dim=0)
-        decision = Decision(*(torch.where(finite.view(-1, *[1] * (x.dim() - 1)), x, 0.0) for x in decision))
+        said = [x for x in decision if x is not None]
+        finite = torch.stack([x.isfinite().reshape(len(x), -1).all(dim=1) for x in said]).all(dim=0)
+        decision = decision.map(lambda x: torch.where(finite.view(-1, *[1] * (x.dim() - 1)), x, 0.0))
         decision = leave_out(decision, state.teaching('logit'), state.teaching('feature'))
         knowledge = Knowledge(*(None if x is None else torch.where(x.isfinite(), x, 0.0) for x in knowledge))
         decision, factors = self._judge(state, decision, knowledge, credit, (~finite).sum().float())

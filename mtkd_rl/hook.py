@@ -26,6 +26,8 @@ from mtkd_rl.losses import LogitLoss, build_loss
 from mtkd_rl.monitor import Monitor
 from mtkd_rl.registry import HOOKS
 from mtkd_rl.resume import KEY, ResumeHook
+from mtkd_rl.self_learning.learner import build_self_learner
+from mtkd_rl.self_learning.set_aside import set_aside
 from mtkd_rl.summary import write_summary
 from mtkd_rl.tasks import Task, find_task
 from mtkd_rl.teachers import build_pool, compare_manifests, contract_of, loaded_order, manifest
@@ -71,6 +73,8 @@ class MTKDHook(Hook):
         by_epoch: Whether the three above count epochs.
         guard: Options of ``mtkd_rl.guard.Guard``, which leaves out teachers that break and turns down those that pull
             the wrong way; ``None`` for no guard.
+        self_learning: Options of ``mtkd_rl.self_learning.learner.SelfLearner``, with which the student also teaches
+            itself on challenging versions of its samples; ``None`` if it does not.
         allow_other_teachers: Resume although the teachers are not those of the checkpoint. Where their names differ,
             only the student goes on; adapters and agent start anew.
         trust: Let mmengine unpickle whatever the config's other checkpoints hold (``load_from``, resumption, initial
@@ -99,6 +103,7 @@ class MTKDHook(Hook):
         warmup: float = 0,
         by_epoch: bool = True,
         guard: dict[str, Any] | None = {},  # noqa: B006
+        self_learning: dict[str, Any] | None = None,
         allow_other_teachers: bool = False,
         trust: bool = False,
         **unknown: Any,
@@ -127,6 +132,7 @@ class MTKDHook(Hook):
         self.adapter_lr = adapter_lr
         self.begin, self.end, self.warmup, self.by_epoch = begin, end, warmup, by_epoch
         self.guard = None if guard is None else build_guard(guard)
+        self.self_learner = None if self_learning is None else build_self_learner(self_learning)
         self.allow_other_teachers = allow_other_teachers
         self.trust = trust
         if logit_loss is None and self.feature_loss is None:
@@ -158,6 +164,8 @@ class MTKDHook(Hook):
         student = runner.model.module if is_model_wrapper(runner.model) else runner.model
         classes = getattr(runner.train_dataloader.dataset, 'metainfo', {}).get('classes')
         self.distiller = self.assemble(student, runner.cfg, _common_seed(runner), classes)
+        if self.self_learner is not None:
+            self.self_learner.take(set_aside(runner, student, self.self_learner.held_out, self.distiller.seed))
         self.pool = pool = self.distiller.teachers
         self.adapter_optimizer = AdapterOptimizer(self.adapter_lr)
         self.monitor = Monitor([teacher.name for teacher in pool], self.distiller.kinds)
@@ -215,6 +223,7 @@ class MTKDHook(Hook):
             feature_weight=self.feature_weight,
             student_layer=self.student_layer,
             guard=self.guard,
+            self_learner=self.self_learner,
             seed=seed,
             classes=classes,
         )
@@ -231,6 +240,9 @@ class MTKDHook(Hook):
         if lesson is not None:
             self.adapter_optimizer.step(runner.optim_wrapper)
             told = self.strategy.learn(lesson.feedback)
+            if self.self_learner is not None:
+                self.self_learner.after_step()
+                told = {**told, **self.self_learner.scalars()}
             self.monitor.watch(lesson.feedback, told, self.distiller.task.groups)
         # when LoggerHook logs, so that a row has its own weights
         if self.every_n_inner_iters(batch_idx, self.interval) or self.end_of_epoch(runner.train_dataloader, batch_idx):

@@ -248,11 +248,18 @@ class Decision(NamedTuple):
         logit: Weights of the logit losses, ``(B, M)``, not negative.
         feature: Weights of the feature losses, ``(B, M)``, not negative.
         strength: Factor on all of a sample's distillation, ``(B,)``, not negative.
+        severity: How much of each kind of degradation a sample gets on which the student teaches itself, ``(B, K)`` in
+            [0, 1]; ``None`` where the strategy does not say.
     """
 
     logit: Tensor
     feature: Tensor
     strength: Tensor
+    severity: Tensor | None = None
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> 'Decision':
+        """The same with every tensor changed."""
+        return Decision(*(None if x is None else change(x) for x in self))  # type: ignore[arg-type]
 
 
 class Credit(NamedTuple):
@@ -277,9 +284,11 @@ class Feedback(NamedTuple):
         knowledge: The unreduced losses.
         credit: ``logit`` and ``feature`` to the credit of each teacher on each sample; without effects unless the
             strategy wants credit, and empty if there is no guard either.
+        progress: What it was worth that the student taught itself on each sample, ``(B,)``; ``None`` where it did not.
     """
 
     state: State
     decision: Decision
     knowledge: Knowledge
     credit: dict[str, Credit]
+    progress: Tensor | None = None

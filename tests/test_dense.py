@@ -20,8 +20,9 @@ from mtkd_rl.errors import MTKDError
 from mtkd_rl.losses import build_loss
 from mtkd_rl.rng import random_state
 from mtkd_rl.tasks import find_task
+from mtkd_rl.tasks.base import total
 from mtkd_rl.tasks.classes import Common, classes_in_common, columns_by_name, count_classes, relabelled
-from mtkd_rl.tasks.dense import tensors_of, total, two_classes, weighed
+from mtkd_rl.tasks.dense import tensors_of, two_classes, weighed
 from mtkd_rl.tasks.detector_logits import by_image
 from mtkd_rl.tasks.undisturbed import rows_of, standing_in, undisturbed
 from mtkd_rl.teachers import InputContract, build_pool

@@ -24,6 +24,8 @@ class FusionDataPreprocessor(BaseDataPreprocessor):
         non_blocking: Whether copies to the device are not waited for.
     """
 
+    channels = 2
+
     def forward(self, data: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
         """Converts a batch.
 

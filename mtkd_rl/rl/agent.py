@@ -210,6 +210,7 @@ class Agent:
             'kinds': list(self.layout.kinds),
             'strength': list(self.layout.strength) if self.layout.strength else None,
             'scale': self.layout.scale,
+            **({'severities': self.layout.severities} if self.layout.severities else {}),
         }
 
     def load_policy(self, state: dict[str, Any]) -> None:

@@ -177,7 +177,8 @@ class DistillationEnv(gymnasium.Env):
 
     def _learn(self) -> float:
         """One training step of student and adapters with the decisions on the batch."""
-        decision = Decision(*(torch.cat(parts) for parts in zip(*self._decisions)))
+        parts = zip(*(each[:3] for each in self._decisions))  # nobody teaches itself here
+        decision = Decision(*(torch.cat(part) for part in parts))
         lesson = self.distiller.teach(self._observed, decision, 1.0)
         loss, _ = self.student.parse_losses({**self._losses, **lesson.losses})
         self.optim_wrapper.update_params(loss)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.registry import TASKS, build
+from mtkd_rl.self_learning.degradations import Degradations
 from mtkd_rl.taps import Taps
 from mtkd_rl.teachers import Teacher
 from mtkd_rl.types import Batch, Comparison, Outputs, Points
@@ -21,12 +22,14 @@ class Task(Protocol):
         temperature: Of the logit losses, where neither the hook nor a teacher's entry gives one.
         says: What its models say, and so what logit losses compare: scores of ``'classes'``, or fused ``'pictures'``.
         logit_loss: Config of the logit loss, where the hook gives none.
+        degradations: What makes challenging versions of its models' inputs, for self-learning.
         groups: How many groups ``Batch.group`` tells apart; known after ``meet``.
     """
 
     temperature: ClassVar[float]
     says: ClassVar[Literal['classes', 'pictures']]
     logit_loss: ClassVar[dict[str, Any]]
+    degradations: ClassVar[Degradations]
     groups: int
 
     @staticmethod
@@ -115,6 +118,24 @@ class Task(Protocol):
             ``None`` where ``meet`` said that they do not correspond.
         """
 
+    def answer(self, model: Any, inputs: Tensor) -> tuple[Tensor, ...]:
+        """What a student, or the running average of one, says of pictures, with graph where gradients are on.
+
+        The forward hooks of the model itself are passed by; those of its modules are not.
+        """
+
+    def self_loss(
+        self, answer: Sequence[Tensor], wanted: Sequence[Tensor], inputs: Tensor, samples: Sequence[Any]
+    ) -> Tensor:
+        """How far what a student says of challenging versions is from what it should say, float32 ``(B,)``.
+
+        Args:
+            answer: Of the challenging versions.
+            wanted: Of the clean pictures, without graph.
+            inputs: The clean pictures, ``(B, C, H, W)``.
+            samples: Their annotations.
+        """
+
 
 def find_task(student: nn.Module) -> Task:
     """The first registered task that accepts the student.
@@ -131,6 +152,20 @@ def find_task(student: nn.Module) -> Task:
         'use a classifier of mmpretrain, a detector of mmdet, a segmenter of mmseg or a FusionModel, or register a '
         'task for it in mtkd_rl.registry.TASKS'
     )
+
+
+def total(losses: dict[str, Any]) -> Tensor:
+    """The sum of all losses of a model, as mmengine adds them up.
+
+    Args:
+        losses: Name to tensor or list of tensors; those whose name has no ``loss`` in it do not count.
+
+    Returns:
+        A scalar.
+    """
+    parts = [value for name, value in losses.items() if 'loss' in name]
+    flat = [each.mean() for part in parts for each in (part if isinstance(part, list | tuple) else [part])]
+    return torch.stack([each.float() for each in flat]).sum()
 
 
 def of_toolbox(model: nn.Module, toolbox: str) -> bool:

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mtkd_rl.errors import MTKDError
-from mtkd_rl.losses.functional import pool
+from mtkd_rl.losses.functional import kl_divergence, pool
 from mtkd_rl.registry import TASKS
+from mtkd_rl.self_learning.degradations import Degradations, PictureDegradations
 from mtkd_rl.taps import Tap, Taps, last_tensor
 from mtkd_rl.tasks.base import names_the_teacher, of_toolbox
 from mtkd_rl.tasks.classes import columns_by_name
@@ -34,6 +35,7 @@ class Classification:
     temperature: ClassVar[float] = 4.0
     says: ClassVar[Literal['classes', 'pictures']] = 'classes'
     logit_loss: ClassVar[dict[str, Any]] = {'type': 'KD'}
+    degradations: ClassVar[Degradations] = PictureDegradations()
 
     def __init__(self) -> None:
         self.groups = 0
@@ -88,17 +90,7 @@ class Classification:
         """The batch with soft labels: ``gt_score`` where batch augmentation made it, else one-hot ``gt_label``."""
         logits = logits_of(records, 'student')
         self.groups = logits.shape[1]
-        if 'gt_score' in samples[0]:
-            target = torch.stack([sample.gt_score for sample in samples]).to(logits.device, torch.float32)
-        else:
-            labels = torch.cat([sample.gt_label for sample in samples]).to(logits.device)
-            if len(labels) != len(logits):
-                raise MTKDError(
-                    f'{len(labels)} labels for {len(logits)} pictures: only single-label classification can be '
-                    'distilled; check gt_label in the data set'
-                )
-            # F.one_hot would look at the labels, and wait for them
-            target = torch.zeros_like(logits, dtype=torch.float32).scatter_(1, labels.unsqueeze(1), 1.0)
+        target = soft_labels(logits, samples)
         # under Mixup the class with the larger share
         return Batch(inputs, samples, target, target.argmax(dim=1))
 
@@ -136,6 +128,20 @@ class Classification:
         """One row a picture."""
         return tuple(Compared(student.logits, outputs.logits, None, batch.target) for outputs in teachers)
 
+    def answer(self, model: Any, inputs: Tensor) -> tuple[Tensor, ...]:
+        """The logits, as the head says them."""
+        said = model.forward(inputs, mode='tensor')
+        return (logits_of({'logits': said}, 'student').float(),)
+
+    def self_loss(
+        self, answer: Sequence[Tensor], wanted: Sequence[Tensor], inputs: Tensor, samples: Sequence[Any]
+    ) -> Tensor:
+        """Half the loss on the label, half the divergence from what the student says of the clean picture, ``(B,)``."""
+        logits, own = answer[0], wanted[0]
+        batch = self.read(inputs, samples, {'logits': logits})
+        distance = kl_divergence(own, logits, self.temperature) * self.temperature**2
+        return (self.task_loss(logits, self.target(batch)) + distance) / 2
+
     def _outputs(self, records: dict[str, Any], batch: Batch, owner: str, order: tuple[int, Tensor] | None) -> Outputs:
         """Outputs of what a model's taps recorded.
 
@@ -166,6 +172,24 @@ class Classification:
             )
         embedding = pool(feature if seen is None else seen).float()
         return Outputs(logits, embedding, (feature,), self.task_loss(logits, target))
+
+
+def soft_labels(logits: Tensor, samples: Sequence[Any]) -> Tensor:
+    """``gt_score`` where batch augmentation made it, else one-hot ``gt_label``, float32 of the shape of the logits.
+
+    Raises:
+        MTKDError: There is more than one label a picture.
+    """
+    if 'gt_score' in samples[0]:
+        return torch.stack([sample.gt_score for sample in samples]).to(logits.device, torch.float32)
+    labels = torch.cat([sample.gt_label for sample in samples]).to(logits.device)
+    if len(labels) != len(logits):
+        raise MTKDError(
+            f'{len(labels)} labels for {len(logits)} pictures: only single-label classification can be '
+            'distilled; check gt_label in the data set'
+        )
+    # F.one_hot would look at the labels, and wait for them
+    return torch.zeros_like(logits, dtype=torch.float32).scatter_(1, labels.unsqueeze(1), 1.0)
 
 
 def logits_of(records: dict[str, Any], owner: str) -> Tensor:

@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.losses.functional import pool
 from mtkd_rl.rng import isolated
+from mtkd_rl.self_learning.degradations import Degradations, PictureDegradations
 from mtkd_rl.taps import Tap, Taps
-from mtkd_rl.tasks.base import names_the_teacher
+from mtkd_rl.tasks.base import names_the_teacher, total
 from mtkd_rl.tasks.beside import beside
 from mtkd_rl.tasks.classes import Common, classes_in_common, count_classes
 from mtkd_rl.tasks.undisturbed import one_process, rows_of, standing_in, undisturbed
@@ -48,6 +49,7 @@ class Dense:
     temperature: ClassVar[float] = 1.0
     says: ClassVar[Literal['classes', 'pictures']] = 'classes'
     logit_loss: ClassVar[dict[str, Any]] = {'type': 'KD'}
+    degradations: ClassVar[Degradations] = PictureDegradations()
 
     def __init__(self) -> None:
         self.groups = 0
@@ -165,6 +167,23 @@ class Dense:
         taught = taught._replace(embedding=pool(taught.feature[-1]).float())
         return taught, Points(total(losses), points, images, outputs.feature, taught.feature)
 
+    def answer(self, model: Any, inputs: Tensor) -> tuple[Tensor, ...]:
+        """The feature, at all levels: what a head makes of it differs from head to head."""
+        return tensors_of(self.run(model, inputs))
+
+    def self_loss(
+        self, answer: Sequence[Tensor], wanted: Sequence[Tensor], inputs: Tensor, samples: Sequence[Any]
+    ) -> Tensor:
+        """Mean squared distance from the feature of the clean picture, in units of its variance, ``(B,)``.
+
+        Degraded pictures keep their objects in place, so the feature is to stay what it was.
+        """
+        losses = [
+            (ours.float() - own.float()).square().flatten(1).mean(dim=1) / (own.float().var() + 1e-6)
+            for ours, own in zip(answer, wanted)
+        ]
+        return torch.stack(losses).mean(dim=0)
+
     def _by_image(
         self,
         model: Any,
@@ -232,20 +251,6 @@ def takes_the_annotations(owner: str) -> Iterator[None]:
             f"{owner}: its own loss cannot be taken on the student's annotations ({reason}); load what it needs in the "
             "student's pipeline, such as LoadAnnotations(with_mask=True)"
         ) from error
-
-
-def total(losses: dict[str, Any]) -> Tensor:
-    """The sum of all losses of a model, as mmengine adds them up.
-
-    Args:
-        losses: Name to tensor or list of tensors; those whose name has no ``loss`` in it do not count.
-
-    Returns:
-        A scalar.
-    """
-    parts = [value for name, value in losses.items() if 'loss' in name]
-    flat = [each.mean() for part in parts for each in (part if isinstance(part, list | tuple) else [part])]
-    return torch.stack([each.float() for each in flat]).sum()
 
 
 def tensors_of(said: Any) -> tuple[Tensor, ...]:

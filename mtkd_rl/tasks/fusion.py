@@ -7,8 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from mtkd_rl.errors import MTKDError
+from mtkd_rl.losses import FusedPicture
 from mtkd_rl.losses.functional import pool
 from mtkd_rl.registry import TASKS
+from mtkd_rl.self_learning.degradations import Degradations, FusionDegradations
 from mtkd_rl.taps import Tap, Taps
 from mtkd_rl.tasks.base import names_the_teacher
 from mtkd_rl.teachers import Teacher
@@ -28,6 +30,7 @@ class Fusion:
     temperature: ClassVar[float] = 1.0
     says: ClassVar[Literal['classes', 'pictures']] = 'pictures'
     logit_loss: ClassVar[dict[str, Any]] = {'type': 'FusedPicture'}
+    degradations: ClassVar[Degradations] = FusionDegradations()
 
     def __init__(self) -> None:
         self.groups = 2
@@ -95,6 +98,23 @@ class Fusion:
     ) -> tuple[ComparedPictures | None, ...]:
         """One pair of fused pictures a sample."""
         return tuple(ComparedPictures(student.logits, outputs.logits) for outputs in teachers)
+
+    def answer(self, model: Any, inputs: Tensor) -> tuple[Tensor, ...]:
+        """The fused pictures."""
+        return (model.network(inputs),)
+
+    def self_loss(
+        self, answer: Sequence[Tensor], wanted: Sequence[Tensor], inputs: Tensor, samples: Sequence[Any]
+    ) -> Tensor:
+        """Half the student's loss against the *clean* sources, half the distance from what it makes of them, ``(B,)``.
+
+        Never a loss against degraded sources: noise would win every maximum.
+        """
+        fused, own = answer[0].float(), wanted[0].float()
+        return (self._student.loss_by_sample(fused, inputs.float()) + self._distance(fused, own)) / 2
+
+    def _distance(self, fused: Tensor, own: Tensor) -> Tensor:
+        return FusedPicture()(fused, own, own, self.temperature)
 
     def _outputs(self, records: dict[str, Any], batch: Batch) -> Outputs:
         fused, feature = records['fused'], records['feature']

@@ -25,6 +25,21 @@ OWN = frozenset(vars(nn.Module()))
 
 
 @contextmanager
+def steady(model: nn.Module) -> Iterator[None]:
+    """Lets normalisation take its saved statistics and dropout drop nothing; the rest stays in its mode."""
+    modules = list(model.modules())
+    modes = [module.training for module in modules]
+    try:
+        for module in modules:
+            if isinstance(module, STEADY) or type(module).__name__ in DROPS:
+                module.training = False
+        yield
+    finally:
+        for module, mode in zip(modules, modes):
+            module.training = mode
+
+
+@contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
     """Lets a model compute its loss again, as it would in training, but for normalisation and dropout.
 

@@ -58,8 +58,9 @@ def contract_of(preprocessor: nn.Module, loaded: Order | None) -> InputContract:
         loaded: Order of the channels before the preprocessor, as `loaded_order` finds it.
 
     Returns:
-        The contract of a batch after the preprocessor; its size and number of channels are left open. A conversion of
-        an unknown order is taken to end in 'rgb', as its name says in mmpretrain and as nearly every config means it.
+        The contract of a batch after the preprocessor; its size is left open, and so is its number of channels, but
+        where the preprocessor tells (that of fusion: two). A conversion of an unknown order is taken to end in 'rgb',
+        as its name says in mmpretrain and as nearly every config means it.
     """
     exchanges = getattr(preprocessor, 'to_rgb', False) or getattr(preprocessor, '_channel_conversion', False)
     converted: Order = OTHER_ORDER[loaded] if loaded else 'rgb'
@@ -67,6 +68,7 @@ def contract_of(preprocessor: nn.Module, loaded: Order | None) -> InputContract:
         mean=_numbers(getattr(preprocessor, 'mean', None)),
         std=_numbers(getattr(preprocessor, 'std', None)),
         channel_order=converted if exchanges else loaded,
+        channels=getattr(preprocessor, 'channels', None),
     )
 
 

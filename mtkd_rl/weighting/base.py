@@ -18,12 +18,16 @@ class Setting(NamedTuple):
         kinds: The kinds of knowledge that are switched on, of ``logit`` and ``feature``.
         seed: For whatever it draws.
         device: The student's.
+        degradations: Names of the kinds of degradation whose severity may be decided; empty without self-learning.
+        severity: Range of these.
     """
 
     teachers: tuple[str, ...]
     kinds: tuple[str, ...]
     seed: int
     device: torch.device
+    degradations: tuple[str, ...] = ()
+    severity: tuple[float, float] = (0.0, 1.0)
 
 
 class Strategy(Protocol):

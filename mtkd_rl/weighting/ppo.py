@@ -26,6 +26,7 @@ class PPOWeighting:
 
     The student is taught by the policy's mean action, and exploration is only scored: a reward is a function of the
     batch and of any weights, used or not, so the agent learns from a sampled action without the student suffering it.
+    Severities of self-learning are the exception: they are sampled, as what one is worth has to be tried.
 
     Args:
         observation: ``compact`` (a few scalars a teacher, an encoder shared by all teachers, carries over to other
@@ -107,7 +108,9 @@ class PPOWeighting:
             self.agent = self._create(observation.shape[1])
         mean, sampled = self.agent.act(observation)
         self._pending = (observation, sampled)
-        return self.agent.layout.decide(mean)
+        decided = self.agent.layout.decide(mean)
+        # what a severity is worth is not known of one that nobody tried
+        return decided if self.frozen else decided._replace(severity=self.agent.layout.decide(sampled.action).severity)
 
     def learn(self, feedback: Feedback) -> dict[str, Tensor | float]:
         """Puts the batch into the rollout, and updates the agent when that is full."""
@@ -124,6 +127,8 @@ class PPOWeighting:
                 f'reward {type(self.reward).__name__}: it returned {tuple(reward.shape)}; return one value a sample, '
                 f'({len(observation)},)'
             )
+        if feedback.progress is not None:
+            reward = reward + feedback.progress
         reward = torch.nan_to_num(reward, posinf=0.0, neginf=0.0)
         self.agent.remember(observation, sampled, reward)
         said: dict[str, Tensor | float] = {
@@ -131,6 +136,9 @@ class PPOWeighting:
             'reward/std': reward.std(unbiased=False),
             'value/mean': sampled.value.mean(),
         }
+        if explored.severity is not None:
+            chosen = zip(self.setting.degradations, explored.severity.mean(dim=0))
+            said.update({f'severity/{name}': value for name, value in chosen})
         while self.agent.full():
             said.update({f'ppo/{name}': value for name, value in self.agent.update().items()})
         return said
@@ -150,7 +158,15 @@ class PPOWeighting:
             write_policy(self.agent.policy_state(), path)
 
     def _create(self, width: int) -> Agent:
-        layout = ActionLayout(self.setting.kinds, len(self.setting.teachers), self.strength, self.scale)
+        setting = self.setting
+        layout = ActionLayout(
+            setting.kinds,
+            len(setting.teachers),
+            self.strength,
+            self.scale,
+            len(setting.degradations),
+            setting.severity,
+        )
         agent = Agent(
             width,
             layout,

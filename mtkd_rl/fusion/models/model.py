@@ -47,21 +47,25 @@ class FusionModel(BaseModel):
         Returns:
             Losses; the data samples with what was fused; or the fused luma ``(B, 1, H, W)``, not clamped.
         """
-        fused = self.network(inputs)
         if mode == 'loss':
-            return {f'loss_{name}': term.mean() for name, term in self.criterion(fused, inputs).items()}
+            return self.loss(inputs)
         if mode == 'predict':
-            return self.predict(fused, data_samples or [])
+            return self.predict(inputs, data_samples or [])
+        fused: Tensor = self.network(inputs)
         return fused
 
-    def predict(self, fused: Tensor, samples: Sequence[FusionDataSample]) -> list[FusionDataSample]:
+    def loss(self, inputs: Tensor, data_samples: Sequence[FusionDataSample] | None = None) -> dict[str, Tensor]:
+        """Every term of the loss as a mean over the pairs ``(B, 2, H, W)``; there are no labels to look at."""
+        return {f'loss_{name}': term.mean() for name, term in self.criterion(self.network(inputs), inputs).items()}
+
+    def predict(self, inputs: Tensor, samples: Sequence[FusionDataSample]) -> list[FusionDataSample]:
         """The data samples with ``fused``, uint8 as it would be written to a file, of the size of the sources.
 
         Args:
-            fused: Luma ``(B, 1, H, W)``.
-            samples: What was read, one a picture.
+            inputs: Pairs ``(B, 2, H, W)`` in [0, 1].
+            samples: What was read, one a pair.
         """
-        for luma, sample in zip(fused, samples):
+        for luma, sample in zip(self.network(inputs), samples):
             height, width = sample.img_shape
             chroma = sample.chroma[:, :height, :width] if 'chroma' in sample else None
             sample.fused = as_written(luma[:, :height, :width], chroma)

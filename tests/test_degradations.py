@@ -11,7 +11,7 @@ from scipy import ndimage
 from torch import Generator, Tensor
 
 from mtkd_rl.errors import MTKDError
-from mtkd_rl.fusion.degradations import KINDS, Degradations, FusionDegradations, PictureDegradations, degrade
+from mtkd_rl.self_learning.degradations import KINDS, Degradations, FusionDegradations, PictureDegradations, degrade
 
 PAIRS, PICTURES = FusionDegradations(shift=True), PictureDegradations()
 EVERY = [(PAIRS, kind) for kind in PAIRS.kinds] + [(PICTURES, kind) for kind in PICTURES.kinds]

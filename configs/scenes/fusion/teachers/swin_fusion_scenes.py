@@ -1,0 +1,11 @@
+# A teacher of the fusion demo of the SwinFusion kind: brightness, edges and structure.
+# Paper: https://doi.org/10.1109/JAS.2022.105686
+# Command: python tools/train.py configs/scenes/fusion/teachers/swin_fusion_scenes.py
+# Time: not yet run here
+# Result: not yet run here
+_base_ = '../_base_/scenes.py'
+
+model = dict(
+    network=dict(type='SwinFuse', width=32, heads=4),
+    loss=dict(type='FusionLoss', intensity=2.0, gradient=2.0, structure=1.0),
+)

@@ -1,0 +1,131 @@
+"""Score folders of fused pictures, from any method: ``python tools/eval_fusion.py IR VI FUSED [FUSED ...]``.
+
+The mean and the maximum of the sources are scored beside them, as methods that need no method.
+"""
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from mtkd_rl import tooling
+from mtkd_rl.errors import MTKDError
+from mtkd_rl.fusion.datasets.layouts import match, pictures
+from mtkd_rl.fusion.metrics import LOWER_IS_BETTER, PROTOCOLS, score, trivial
+from mtkd_rl.fusion.metrics.scoring import chosen, find_protocol
+from mtkd_rl.fusion.transforms.loading import read_pair, read_picture
+
+Scores = dict[str, dict[str, float]]
+"""Row of the table to metric to value."""
+
+
+def parse(argv: Sequence[str] | None) -> Namespace:
+    parser = ArgumentParser(description='Score folders of fused pictures.')
+    parser.add_argument('infrared', metavar='IR', type=Path, help='folder of infrared pictures')
+    parser.add_argument(
+        'visible', metavar='VI', type=Path, help='of visible ones; pairs have the same names'
+    )
+    parser.add_argument('fused', metavar='FUSED', type=Path, nargs='*', help='folders of fused pictures of these names')
+    parser.add_argument('--protocol', default='mtkd', help=f'one of {", ".join(PROTOCOLS)} (default: mtkd)')
+    parser.add_argument('--metrics', nargs='+', metavar='NAME', help='such as PSNR SSIM (default: all of the protocol)')
+    parser.add_argument('--workers', type=tooling.positive, default=1, help='pictures at a time (default: 1)')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='also write the means, and those of every picture')
+    return parser.parse_args(argv)
+
+
+def score_pair(
+    job: tuple[str, Path, Path, Mapping[str, Path]], protocol: str, metrics: Sequence[str]
+) -> tuple[str, Scores | str]:
+    """Scores one pair under every method.
+
+    Returns:
+        Its name, and the scores; or what is wrong with one of its files.
+    """
+    name, infrared_path, visible_path, fused_paths = job
+    try:
+        infrared, visible = read_pair(infrared_path, visible_path)
+        found = {**trivial(infrared, visible), **{method: read_picture(path) for method, path in fused_paths.items()}}
+        return name, {row: score(fused, infrared, visible, protocol, metrics) for row, fused in found.items()}
+    except MTKDError as error:
+        return name, str(error)
+
+
+def jobs_of(
+    infrared: Path, visible: Path, methods: Mapping[str, Path]
+) -> Iterator[tuple[str, Path, Path, Mapping[str, Path]]]:
+    """The pairs that every method has fused.
+
+    Raises:
+        MTKDError: A method lacks a pair: then its mean would be one of other pictures.
+    """
+    fused = {method: {path.stem: path for path in pictures(folder)} for method, folder in methods.items()}
+    for name, pair in match(infrared, visible).pairs.items():
+        for method, there in fused.items():
+            if name not in there:
+                raise MTKDError(f'{methods[method]}: there is no fused picture named {name}; fuse all pairs')
+        yield name, *pair, {method: there[name] for method, there in fused.items()}
+
+
+def table(rows: Scores, protocol: str, pairs: int) -> Table:
+    """The means, the best of each column in bold."""
+    shown = Table(title=f'means of {pairs} pairs, protocol {protocol}: {PROTOCOLS[protocol].source}')
+    shown.add_column('')
+    metrics = list(next(iter(rows.values())))
+    best = {
+        metric: (min if metric in LOWER_IS_BETTER else max)(row[metric] for row in rows.values()) for metric in metrics
+    }
+    for metric in metrics:
+        shown.add_column(f'{protocol}/{metric}', justify='right')
+    for name, row in rows.items():
+        cells = [f'[bold]{row[m]:.4f}[/]' if row[m] == best[m] else f'{row[m]:.4f}' for m in metrics]
+        shown.add_row(name, *cells)
+    return shown
+
+
+@tooling.reports_errors
+def main(argv: Sequence[str] | None = None) -> int:
+    args = parse(argv)
+    metrics = chosen(find_protocol(args.protocol), args.metrics)
+    methods = {folder.name: folder for folder in args.fused}
+    if len(methods) < len(args.fused):
+        raise MTKDError('two folders of fused pictures have the same name, which names their rows; rename one')
+    jobs = list(jobs_of(args.infrared, args.visible, methods))
+    console = Console()
+    one = partial(score_pair, protocol=args.protocol, metrics=metrics)
+    each: dict[str, Scores] = {}
+    failed = 0
+    with ProcessPoolExecutor(args.workers) as executor:
+        results = map(one, jobs) if args.workers == 1 else executor.map(one, jobs)
+        for name, scores in track(results, 'scoring', len(jobs), console=console):
+            if isinstance(scores, str):
+                failed += 1
+                console.print(f'[red]{name}: {scores}[/]')
+            else:
+                each[name] = scores
+    if not each:
+        raise MTKDError('no pair could be scored; the lines above say why')
+    columns: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for scores in each.values():
+        for row, values in scores.items():
+            columns[row].append(values)
+    means = {
+        row: {metric: float(np.mean([value[metric] for value in values])) for metric in metrics}
+        for row, values in columns.items()
+    }
+    console.print(table(means, args.protocol, len(each)))
+    if args.json:
+        args.json.write_text(json.dumps({'protocol': args.protocol, 'means': means, 'pairs': each}, indent=1) + '\n')
+    return 1 if failed else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
