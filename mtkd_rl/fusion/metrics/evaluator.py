@@ -1,0 +1,64 @@
+"""The metrics as an evaluator of mmengine."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.evaluator import BaseMetric
+from mmengine.structures import BaseDataElement
+from torch import Tensor
+
+from mtkd_rl.fusion.metrics.scoring import chosen, find_protocol, score
+from mtkd_rl.registry import METRICS
+
+
+@METRICS.register_module()
+class FusionMetric(BaseMetric):
+    """Means of fusion metrics over pictures, each under its protocol's name: ``mtkd/PSNR``, ``cddfuse/SSIM``.
+
+    Args:
+        protocol: What the numbers mean: ``mtkd``, ``cddfuse``, ``tang``, ``tang_python`` or ``ivif_zoo``.
+        metrics: Which of its metrics; all by default.
+        collect_device: As for mmengine's ``BaseMetric``.
+        collect_dir: Likewise.
+
+    Raises:
+        MTKDError: There is no such protocol or metric.
+    """
+
+    def __init__(
+        self,
+        protocol: str = 'mtkd',
+        metrics: Sequence[str] | None = None,
+        collect_device: str = 'cpu',
+        collect_dir: str | None = None,
+    ) -> None:
+        self.protocol = protocol
+        self.metrics = chosen(find_protocol(protocol), metrics)
+        super().__init__(collect_device=collect_device, prefix=protocol, collect_dir=collect_dir)
+
+    def process(self, data_batch: Any, data_samples: Sequence[Any]) -> None:
+        """Scores the pictures of a batch.
+
+        Args:
+            data_batch: Not looked at.
+            data_samples: For each picture ``fused``, ``infrared`` and ``visible``, uint8 ``(1, h, w)`` or ``(3, h, w)``
+                in RGB order; ``FusionDataSample`` or the dict of one.
+
+        Raises:
+            MTKDError: As `score`.
+        """
+        for sample in data_samples:
+            fields = sample.to_dict() if isinstance(sample, BaseDataElement) else sample
+            fused, infrared, visible = (_picture(fields[role]) for role in ('fused', 'infrared', 'visible'))
+            self.results.append(score(fused, infrared, visible, self.protocol, self.metrics))
+
+    def compute_metrics(self, results: list[dict[str, float]]) -> dict[str, float]:
+        """The mean of each metric over all pictures."""
+        return {name: float(np.mean([result[name] for result in results])) for name in self.metrics}
+
+
+def _picture(planes: Tensor) -> np.ndarray:
+    """``(1, h, w)`` to ``(h, w)``, ``(3, h, w)`` to ``(h, w, 3)``."""
+    picture = planes.cpu().numpy().transpose(1, 2, 0)
+    return picture[..., 0] if picture.shape[2] == 1 else picture
