@@ -4,7 +4,7 @@ PY := .venv/bin/python
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demo-detection demo-segmentation test test-all lint clean
+.PHONY: help install demo demo-detection demo-segmentation demo-fusion test test-all lint clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 28
@@ -28,6 +28,9 @@ demo-detection: $(STAMP) ## the same in scenes of digits: find and name each
 
 demo-segmentation: $(STAMP) ## the same in scenes of digits: name each pixel
 	$(PY) tools/demo.py segmentation
+
+demo-fusion: $(STAMP) ## the same with infrared and visible pictures of such scenes: fuse them
+	$(PY) tools/demo.py fusion
 
 test: $(STAMP) ## run the fast tests
 	$(PY) -m pytest -q

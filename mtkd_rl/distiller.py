@@ -166,7 +166,8 @@ class Distiller:
             lesson = self.teach(observed, decision, factor)
         if self.self_learner is None:
             return lesson
-        own = self.self_learner.lesson(observed.batch, lesson.feedback.decision.severity)
+        severity = lesson.feedback.decision.severity
+        own = self.self_learner.lesson(observed.batch, severity, wants_progress=self.strategy.wants_credit)
         feedback = lesson.feedback._replace(progress=own.progress)
         return Lesson({**lesson.losses, 'loss_self': factor * own.loss}, feedback)
 

@@ -6,10 +6,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.plot import read_scalars
@@ -39,20 +39,20 @@ class Score(NamedTuple):
     """What a training reached.
 
     Attributes:
-        value: The metric of the last validation.
+        values: Metrics of the last validation by name.
         seconds: Wall time of the process.
     """
 
-    value: float
+    values: dict[str, float]
     seconds: float
 
 
-def train(job: Job, metric: str, again: bool = False) -> Score:
+def train(job: Job, metrics: Sequence[str], again: bool = False) -> Score:
     """Trains in a process of its own on one core, unless that was done before.
 
     Args:
         job: What to train. A run that is done has left a file in its work dir, with the command that made it.
-        metric: Name of the scalar of the last validation.
+        metrics: Names of scalars of the last validation.
         again: Train also what is done.
 
     Raises:
@@ -64,8 +64,8 @@ def train(job: Job, metric: str, again: bool = False) -> Score:
     done = job.work_dir / DONE
     if done.is_file() and not again:
         saved = json.loads(done.read_text())
-        if saved['command'] == command and metric in saved['scores']:
-            return Score(saved['scores'][metric], saved['seconds'])
+        if saved['command'] == command and set(metrics) <= set(saved['scores']):
+            return Score({metric: saved['scores'][metric] for metric in metrics}, saved['seconds'])
     job.work_dir.mkdir(parents=True, exist_ok=True)
     log = job.work_dir / 'log.txt'
     started = time.perf_counter()
@@ -82,22 +82,22 @@ def train(job: Job, metric: str, again: bool = False) -> Score:
         raise MTKDError(f'{job.row}, seed {job.seed}: {last} (all of it: {log})')
     newest = max(job.work_dir.glob('*/vis_data')).parent.name  # not what an earlier run reached there
     try:
-        value = read_scalars(job.work_dir, metric, newest)[-1][metric]
+        values = {metric: float(read_scalars(job.work_dir, metric, newest)[-1][metric]) for metric in metrics}
     except MTKDError as error:
         raise MTKDError(f'{job.row}, seed {job.seed}: {error}; a detector that finds nothing has no mAP') from None
-    score = Score(float(value), round(time.perf_counter() - started, 1))
-    done.write_text(json.dumps({'command': command, 'scores': {metric: score.value}, 'seconds': score.seconds}) + '\n')
+    score = Score(values, round(time.perf_counter() - started, 1))
+    done.write_text(json.dumps({'command': command, 'scores': values, 'seconds': score.seconds}) + '\n')
     return score
 
 
 def train_all(
-    jobs: Sequence[Job], metric: str, workers: int, tell: Callable[[Job, Score], None], again: bool = False
+    jobs: Sequence[Job], metrics: Sequence[str], workers: int, tell: Callable[[Job, Score], None], again: bool = False
 ) -> dict[str, list[Score]]:
     """Trains all, a few at a time.
 
     Args:
         jobs: In the order of the table.
-        metric: Name of the scalar of the last validation.
+        metrics: Names of scalars of the last validation.
         workers: How many at a time.
         tell: Is told of each that is done.
         again: Train also what is done.
@@ -107,7 +107,7 @@ def train_all(
     """
     scores: dict[Job, Score] = {}
     with ThreadPoolExecutor(workers) as executor:
-        waiting = {executor.submit(train, job, metric, again): job for job in jobs}
+        waiting = {executor.submit(train, job, metrics, again): job for job in jobs}
         try:
             for future in as_completed(waiting):
                 job = waiting[future]
@@ -118,19 +118,28 @@ def train_all(
     return {job.row: [scores[other] for other in jobs if other.row == job.row] for job in jobs}
 
 
-def summarise(scores: dict[str, list[Score]], percent: float = 1.0) -> Iterator[dict[str, Any]]:
-    """Mean and standard deviation of every row over its seeds.
+class Summary(NamedTuple):
+    """What a row reached in one metric.
+
+    Attributes:
+        mean: Over the seeds.
+        sd: Standard deviation over the seeds; 0 of a single one.
+        values: Of every seed.
+    """
+
+    mean: float
+    sd: float
+    values: list[float]
+
+
+def summarise(seeds: Sequence[Score], metric: str, percent: float = 1.0) -> Summary:
+    """Mean and standard deviation of one row over its seeds, rounded to four digits behind the point.
 
     Args:
-        scores: Row to the scores of its seeds.
+        seeds: The scores of its seeds.
+        metric: Name of a metric.
         percent: What the metric is multiplied by.
     """
-    for name, seeds in scores.items():
-        values = [percent * score.value for score in seeds]
-        yield {
-            'name': name,
-            'mean': round(statistics.mean(values), 2),
-            'sd': round(statistics.stdev(values), 2) if len(values) > 1 else 0.0,
-            'values': [round(value, 2) for value in values],
-            'seconds': round(statistics.mean(score.seconds for score in seeds)),
-        }
+    values = [percent * score.values[metric] for score in seeds]
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    return Summary(round(statistics.mean(values), 4), round(spread, 4), [round(value, 4) for value in values])

@@ -46,7 +46,7 @@ def test_the_hook_is_the_only_difference_between_the_ways(task) -> None:
         (hook,) = taught.pop('custom_hooks')
         del taught['teachers']
         assert taught == alone, way
-        assert list(hook['teachers']) == (['strong'] if way == 'single' else list(TOOL.TEACHERS))
+        assert list(hook['teachers']) == (['strong'] if way == 'single' else list(demo.teachers))
 
 
 @pytest.mark.parametrize('task', DEMOS)
@@ -62,7 +62,7 @@ def test_the_pool_is_what_the_teachers_configs_write(task) -> None:
 @pytest.mark.parametrize('task', DEMOS)
 def test_the_metric_is_of_the_last_epoch(task) -> None:
     demo = TOOL.DEMOS[task]
-    for path in (demo.config('alone'), *map(demo.teacher, TOOL.TEACHERS)):
+    for path in (demo.config('alone'), *map(demo.teacher, demo.teachers)):
         cfg = Config.fromfile(path)
         assert cfg.train_cfg.val_interval == cfg.train_cfg.max_epochs == cfg.default_hooks.checkpoint.interval
         assert len(list(path.parent.rglob(path.name))) == 1
@@ -71,7 +71,8 @@ def test_the_metric_is_of_the_last_epoch(task) -> None:
 def test_the_table_has_mean_and_spread() -> None:
     demo = TOOL.DEMOS['detection']
     reached = {'alone': (0.2, 0.3), 'mtkd-rl': (0.4, 0.4), 'teacher:strong': (0.648,)}
-    rows = TOOL.rows_of(demo, {name: [Score(value, 1.0) for value in values] for name, values in reached.items()})
+    scores = {name: [Score({'coco/bbox_mAP': each}, 1.0) for each in values] for name, values in reached.items()}
+    rows = TOOL.rows_of(demo, scores)
     assert rows == [
         {'name': 'alone', 'mAP': 25.0, 'sd': 7.07},
         {'name': 'mtkd-rl', 'mAP': 40.0, 'sd': 0.0},
@@ -80,7 +81,7 @@ def test_the_table_has_mean_and_spread() -> None:
     console = Console(width=120, record=True, file=open('/dev/null', 'w'))  # noqa: PTH123, SIM115
     console.print(TOOL.table(demo, rows, 2))
     text = console.export_text()
-    for part in ('mAP', '25.00', '7.07', 'has seen 1,000 scenes of all digits', 'weighted by the PPO agent', '2 seeds'):
+    for part in ('mAP', '25.00 ± 7.07', 'has seen 1,000 scenes of all digits', 'weighted by the PPO agent', '2 seeds'):
         assert part in text
 
 
@@ -88,11 +89,11 @@ def test_the_table_has_mean_and_spread() -> None:
 def test_a_run_that_fails_says_its_last_line(tmp_path) -> None:
     job = Job('teacher:strong', str(tmp_path / 'nowhere.py'), tmp_path / 'work', 0)
     with pytest.raises(MTKDError, match=r'teacher:strong, seed 0: .*nowhere\.py.*all of it: .*log\.txt'):
-        train(job, 'coco/bbox_mAP')
+        train(job, ['coco/bbox_mAP'])
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('task', ['detection', 'segmentation'])
+@pytest.mark.parametrize('task', ['detection', 'segmentation', 'fusion'])
 def test_a_demo_of_short_runs_leaves_figures_and_pictures(task, tmp_path, monkeypatch) -> None:
     """With the demo's own configs, except that they train for an epoch on few scenes."""
     demo = TOOL.DEMOS[task]
@@ -105,9 +106,10 @@ def test_a_demo_of_short_runs_leaves_figures_and_pictures(task, tmp_path, monkey
     monkeypatch.setattr(TOOL, 'CONFIGS', tmp_path / 'configs')
     assert TOOL.main([task, '--seeds', '1', '--workers', '2']) == 0
     summary = json.loads((demo.root / 'summary.json').read_text())
-    names = [*demo.ways, *(f'teacher:{name}' for name in TOOL.TEACHERS)]
+    names = [*demo.ways, *(f'teacher:{name}' for name in demo.teachers)]
+    names += ['mean', 'maximum'] if task == 'fusion' else []
     assert [row['name'] for row in summary['rows']] == names
-    assert all(0 <= row[demo.metric] <= 100 for row in summary['rows'])
+    assert all(-2 <= row[name] <= 100 for row in summary['rows'] for name in demo.metrics)
     for key in ('plot', 'picture', 'student_config', 'student_checkpoint'):
         assert Path(summary[key]).is_file()
 

@@ -78,10 +78,11 @@ def test_sobel_by_hand():
 
 def test_ssim_is_scikit_images():
     rng = np.random.default_rng(0)
-    a, b = rng.random((2, 40, 31))
+    a = rng.random((120, 100))
+    b = np.clip(a + rng.normal(0, 0.2, a.shape), 0, 1)
     want = structural_similarity(a, b, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)
     found = ssim(torch.from_numpy(a)[None, None], torch.from_numpy(b)[None, None])
-    assert float(found) == pytest.approx(want, abs=2e-3)  # they differ in how many rows of the border count
+    assert float(found) == pytest.approx(want, abs=5e-3)  # they differ in how many rows of the border count
 
 
 def test_ssim_of_small_and_equal_pictures():
@@ -159,11 +160,12 @@ def test_predictions_are_of_the_size_and_colours_of_the_sources():
         fused = model(batch['inputs'])
     assert (first.fused.shape, second.fused.shape) == ((3, 21, 30), (1, 17, 24))
     assert first.fused.dtype == torch.uint8
-    assert (luma(first.fused / 255) - fused[:1, :, :21, :30].clamp(0, 1)[0]).abs().max() < 2 / 255
     chroma = batch['data_samples'][0].chroma[:, :21, :30]
     want = from_ycbcr(torch.cat([fused[0, :, :21, :30], chroma]))
     inside = (want > 0) & (want < 1)
     assert inside.float().mean() > 0.9
+    whole = inside.all(dim=0)
+    assert (luma(first.fused / 255) - fused[0, :, :21, :30])[:, whole].abs().max() < 1 / 255
     assert ((first.fused / 255 - want).abs()[inside]).max() <= 0.51 / 255
     assert (second.fused[0] / 255 - fused[1, 0, :17, :24].clamp(0, 1)).abs().max() <= 0.51 / 255
 

@@ -82,7 +82,7 @@ def train(tmp_path, hooks, **options):
 
 def logged(tmp_path):
     (file,) = tmp_path.glob('*/vis_data/scalars.json')
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    return [row for row in map(json.loads, file.read_text().splitlines()) if 'loss' in row]
 
 
 def test_a_pool_teaches_a_fusion_student(tmp_path):

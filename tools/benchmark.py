@@ -1,15 +1,19 @@
-"""Measure what distillation and the agent cost: ``python tools/benchmark.py step CONFIG``."""
+"""Measure what distillation and the agent cost: ``python tools/benchmark.py step CONFIG``.
+
+``python tools/benchmark.py fusion`` measures how fast a fusion student is instead.
+"""
 
 import json
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from mmengine.config import Config, DictAction
+from mmengine.registry import MODELS, DefaultScope
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -18,6 +22,7 @@ from mtkd_rl import tooling
 from mtkd_rl.benchmark import Options, cycle, hook_entry, measure
 from mtkd_rl.errors import MTKDError
 
+STUDENT = Path(__file__).resolve().parent.parent / 'configs/roadscene/students/tiny_roadscene.py'
 NOTE = 'Pictures, labels and the weights of the teachers are made: the time does not depend on their values.'
 MEANING = {
     'plain': 'the student alone',
@@ -40,7 +45,27 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     )
     step.add_argument('--batch-size', type=tooling.positive, help="instead of the config's")
     step.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
+    step.set_defaults(run=run_step)
+    fusion = commands.add_parser('fusion', help='pairs a second that a fusion student fuses')
+    fusion.add_argument('--config', default=str(STUDENT), help='of a FusionModel (default: that of RoadScene)')
+    fusion.add_argument('--size', type=size, default=(480, 360), metavar='HxW', help='default: 480x360')
+    fusion.add_argument('--json', type=Path, metavar='FILE', help='write the figures there too')
+    fusion.add_argument('--rounds', type=tooling.positive, default=5, help='turns of a second (default: %(default)s)')
+    fusion.add_argument('--threads', type=tooling.positive, default=cores, help='of torch (default: %(default)s)')
+    fusion.set_defaults(run=run_fusion)
     return parser.parse_args(argv)
+
+
+def size(text: str) -> tuple[int, int]:
+    """``480x360`` as height and width.
+
+    Raises:
+        ArgumentTypeError: It is none.
+    """
+    height, _, width = text.lower().partition('x')
+    if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
+        raise ArgumentTypeError(f'{text!r}: expected HEIGHTxWIDTH, such as 480x640')
+    return int(height), int(width)
 
 
 def claim(path: Path) -> None:
@@ -79,11 +104,7 @@ def show(report: dict[str, Any], console: Console) -> None:
     console.print(f'Memory: {report["memory"]}, above the built model. {NOTE}')
 
 
-@tooling.reports_errors
-def main(argv: Sequence[str] | None = None) -> None:
-    args = parse(argv)
-    if args.json is not None:
-        claim(args.json)
+def run_step(args: Namespace) -> dict[str, Any]:
     with TemporaryDirectory() as folder, Progress(console=Console(stderr=True), transient=True) as progress:
         cfg = configure(args, folder)
         batch_size = args.batch_size or cfg.train_dataloader.batch_size
@@ -99,6 +120,33 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         report = measure(cfg, Path(folder), options, tell)
     show(report, Console())
+    return report
+
+
+def run_fusion(args: Namespace) -> dict[str, Any]:
+    from mtkd_rl.benchmark.fusion import measure_fusion
+
+    cfg = tooling.load_config(args.config)
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mtkd_rl')):
+        model = MODELS.build(cfg.model)
+    if not hasattr(model, 'network'):
+        raise MTKDError(f'{args.config}: {type(model).__name__} fuses no pictures; give the config of a FusionModel')
+    report = measure_fusion(model, args.size, args.threads, args.rounds)
+    height, width = args.size
+    each = f'{min(report["of_rounds"]):.1f} to {max(report["of_rounds"]):.1f}'
+    Console().print(
+        f'{report["fps"]:.1f} pairs of {width}x{height} a second ({each}), {report["parameters"]:,} parameters, '
+        f'{report["gmacs"]:.3f} GMACs, {report["threads"]} threads, {report["device"]}'
+    )
+    return report
+
+
+@tooling.reports_errors
+def main(argv: Sequence[str] | None = None) -> None:
+    args = parse(argv)
+    if args.json is not None:
+        claim(args.json)
+    report = args.run(args)
     if args.json is not None:
         args.json.write_text(json.dumps(report, indent=1) + '\n')
 

@@ -6,11 +6,11 @@
 
 import json
 import os
+import statistics
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -23,8 +23,10 @@ from mtkd_rl.experiment import Job, Score, summarise, train_all
 def parse(argv: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(description='Train several configs with several seeds, and compare what they reach.')
     parser.add_argument('configs', nargs='+', metavar='CONFIG', help='each is a row of the table')
-    parser.add_argument('--metric', required=True, help='scalar of the last validation, such as coco/bbox_mAP or mIoU')
-    parser.add_argument('--percent', type=float, default=1.0, help='what it is multiplied by (default: 1)')
+    parser.add_argument(
+        '--metric', required=True, nargs='+', help='scalars of the last validation, such as coco/bbox_mAP or mIoU'
+    )
+    parser.add_argument('--percent', type=float, default=1.0, help='what they are multiplied by (default: 1)')
     parser.add_argument('--seeds', type=tooling.positive, default=3, help='runs of each config (default: 3)')
     parser.add_argument('--first-seed', type=int, default=0, help='default: 0')
     parser.add_argument('--workers', type=tooling.positive, default=max(1, os.cpu_count() or 1), help='runs at a time')
@@ -34,14 +36,17 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     return parser.parse_args(argv)
 
 
-def table(rows: Sequence[dict[str, Any]], metric: str, seeds: int) -> Table:
-    """The rows, for the terminal."""
-    shown = Table(title=metric, caption=f'mean and sd of {seeds} seeds')
-    for heading in ('', 'mean', 'sd', 'each', 'seconds'):
+def table(rows: Mapping[str, Sequence[Score]], metrics: Sequence[str], percent: float, seeds: int) -> Table:
+    """The rows, for the terminal; of a single metric also what each seed reached."""
+    shown = Table(caption=f'mean ± sd of {seeds} seeds')
+    for heading in ('', *metrics, *(['each'] if len(metrics) == 1 else []), 'seconds'):
         shown.add_column(heading, justify='left' if not heading else 'right')
-    for row in rows:
-        each = ', '.join(f'{value:.1f}' for value in row['values'])
-        shown.add_row(row['name'], f'{row["mean"]:.2f}', f'{row["sd"]:.2f}', each, str(row['seconds']))
+    for name, scores in rows.items():
+        told = [summarise(scores, metric, percent) for metric in metrics]
+        cells = [f'{each.mean:.2f} ± {each.sd:.2f}' for each in told]
+        if len(metrics) == 1:
+            cells.append(', '.join(f'{value:.2f}' for value in told[0].values))
+        shown.add_row(name, *cells, f'{statistics.mean(score.seconds for score in scores):.0f}')
     return shown
 
 
@@ -62,15 +67,23 @@ def main(argv: Sequence[str] | None = None) -> None:
         bar = progress.add_task('', total=len(jobs))
 
         def tell(job: Job, score: Score) -> None:
-            value = args.percent * score.value
-            progress.console.print(f'  {job.row:<40} seed {job.seed}   {value:6.2f}   {score.seconds:.0f} s')
+            values = '   '.join(f'{args.percent * score.values[metric]:6.2f}' for metric in args.metric)
+            progress.console.print(f'  {job.row:<40} seed {job.seed}   {values}   {score.seconds:.0f} s')
             progress.advance(bar)
 
         scores = train_all(jobs, args.metric, args.workers, tell, args.again)
-    told = list(summarise({row: scores[row] for row in rows}, args.percent))
-    summary = {'metric': args.metric, 'options': list(args.cfg_options), 'rows': told}
+    ordered = {row: scores[row] for row in rows}
+    told = [
+        {
+            'name': row,
+            **{metric: summarise(seen, metric, args.percent)._asdict() for metric in args.metric},
+            'seconds': [score.seconds for score in seen],
+        }
+        for row, seen in ordered.items()
+    ]
+    summary = {'metrics': args.metric, 'options': list(args.cfg_options), 'rows': told}
     (args.work_dir / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n')
-    console.print(table(told, args.metric, args.seeds))
+    console.print(table(ordered, args.metric, args.percent, args.seeds))
     console.print(f'all figures: {args.work_dir / "summary.json"}')
 
 

@@ -1,8 +1,8 @@
 """The main job on handwritten digits: train a pool of teachers and a student of it, several ways, and compare.
 
 ``python tools/demo.py`` takes a few minutes on two cores and writes ``work_dirs/demo``. With ``detection`` or
-``segmentation`` the digits are to be found in scenes, and ``work_dirs/demo-detection`` or
-``work_dirs/demo-segmentation`` is written.
+``segmentation`` the digits are to be found in scenes, with ``fusion`` infrared and visible pictures of scenes are to be
+fused, and ``work_dirs/demo-detection``, ``work_dirs/demo-segmentation`` or ``work_dirs/demo-fusion`` is written.
 """
 
 import json
@@ -10,22 +10,27 @@ import os
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
+from mmengine.registry import DATASETS, DefaultScope
+from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from mtkd_rl import tooling
 from mtkd_rl.experiment import Job, Score, summarise, train_all
+from mtkd_rl.fusion.inferencer import Inferencer
+from mtkd_rl.fusion.metrics import score, trivial
+from mtkd_rl.fusion.visualizer import sheet, side_by_side
 from mtkd_rl.pictures import draw, look
 from mtkd_rl.plot import plot_weights
 
 TOOLS = Path(__file__).resolve().parent
 CONFIGS = TOOLS.parent / 'configs'
-TEACHERS = ('strong', 'half', 'weak')
 WAYS = {
     'alone': 'the student without a teacher',
     'single': 'distilled from the strong teacher',
@@ -34,6 +39,7 @@ WAYS = {
     'mtkd-rl': 'distilled from the pool, weighted by the PPO agent',
 }
 """The ways in which a student may be trained, and what they mean."""
+TRIVIAL = {'mean': 'the mean of both sources', 'maximum': 'the maximum of both sources'}
 SHOWN = 6
 """Scenes in the picture of what was found."""
 
@@ -47,12 +53,11 @@ class Demo(NamedTuple):
         name: What the configs' names end in.
         ways: Keys of ``WAYS``, in the order of the table.
         seeds: Runs of each way.
-        logged: Name of the metric in the log.
-        percent: What the logged metric is multiplied by.
-        metric: Its name in ``summary.json``.
-        heading: Its name over its column.
+        metrics: Their names in ``summary.json`` to those in the log; the first one is told while training.
+        percent: What the logged metrics are multiplied by.
         title: Over the table.
-        knows: What each teacher has seen.
+        teachers: Name of each teacher to what it has seen, the first one that of ``single``.
+        picture: Draws what the students make of a few pictures; ``None`` for no picture.
     """
 
     root: Path
@@ -60,12 +65,11 @@ class Demo(NamedTuple):
     name: str
     ways: tuple[str, ...]
     seeds: int
-    logged: str
+    metrics: dict[str, str]
     percent: float
-    metric: str
-    heading: str
     title: str
-    knows: tuple[str, str, str]
+    teachers: dict[str, str]
+    picture: Callable[['Demo'], Path] | None = None
 
     def config(self, way: str) -> Path:
         """Config of the student trained in one of the ways."""
@@ -78,20 +82,52 @@ class Demo(NamedTuple):
         return CONFIGS / self.folder / 'teachers' / f'{name}_{self.name}.py'
 
 
-SCENES = ('has seen 1,000 scenes of all digits', 'has seen the digits 0 to 4 only', 'has seen 40 scenes')
+def found_in_scenes(demo: Demo) -> Path:
+    """Draws what the student finds in a few scenes, taught and untaught, beside what is there."""
+    path = demo.root / 'predictions.png'
+    configs = {way: tooling.load_config(str(demo.config(way))) for way in ('alone', 'mtkd-rl')}
+    seen = {way: look(cfg, str(checkpoint(demo, way)), SHOWN) for way, cfg in configs.items()}
+    first = seen['alone']
+    draw(path, first.pictures, {'truth': first.truth, **{way: each.found for way, each in seen.items()}}, first.classes)
+    return path
+
+
+def fused_of_scenes(demo: Demo) -> Path:
+    """Draws pairs, what the student makes of them, taught and untaught, and what there is to see."""
+    path = demo.root / 'fused.png'
+    rows = []
+    fusers = {
+        way: Inferencer(tooling.load_config(str(demo.config(way))), str(checkpoint(demo, way)), 'cpu')
+        for way in ('alone', 'mtkd-rl')
+    }
+    for pair in validation_pairs(demo)[:SHOWN]:
+        infrared, visible = pair['infrared'], pair['visible']
+        made = {way: fuser(infrared, visible) for way, fuser in fusers.items()}
+        rows.append(side_by_side(infrared, visible, {**made, 'there is': pair['ideal']}, height=128))
+    Image.fromarray(sheet(rows)).save(path)
+    return path
+
+
+SCENES = {
+    'strong': 'has seen 1,000 scenes of all digits',
+    'half': 'has seen the digits 0 to 4 only',
+    'weak': 'has seen 40 scenes',
+}
 DEMOS = {
     'classification': Demo(
         root=Path('work_dirs/demo'),
         folder='digits',
         name='digits',
-        ways=tuple(WAYS),
+        ways=('alone', 'single', 'unguarded', 'average', 'mtkd-rl'),
         seeds=3,
-        logged='accuracy/top1',
+        metrics={'top1': 'accuracy/top1'},
         percent=1,
-        metric='top1',
-        heading='top-1',
         title='Top-1 accuracy on 797 digits, %',
-        knows=('has seen 1,000 pictures of all digits', 'has seen the digits 0 to 4 only', 'has seen 60 pictures'),
+        teachers={
+            'strong': 'has seen 1,000 pictures of all digits',
+            'half': 'has seen the digits 0 to 4 only',
+            'weak': 'has seen 60 pictures',
+        },
     ),
     'detection': Demo(
         root=Path('work_dirs/demo-detection'),
@@ -99,12 +135,11 @@ DEMOS = {
         name='detection_scenes',
         ways=('alone', 'single', 'average', 'mtkd-rl'),
         seeds=2,
-        logged='coco/bbox_mAP',
+        metrics={'mAP': 'coco/bbox_mAP'},
         percent=100,
-        metric='mAP',
-        heading='mAP',
         title='Mean average precision of boxes on 200 scenes, %',
-        knows=SCENES,
+        teachers=SCENES,
+        picture=found_in_scenes,
     ),
     'segmentation': Demo(
         root=Path('work_dirs/demo-segmentation'),
@@ -112,12 +147,27 @@ DEMOS = {
         name='segmentation_scenes',
         ways=('alone', 'single', 'average', 'mtkd-rl'),
         seeds=2,
-        logged='mIoU',
+        metrics={'mIoU': 'mIoU'},
         percent=1,
-        metric='mIoU',
-        heading='mIoU',
         title='Mean intersection over union on 200 scenes, %',
-        knows=SCENES,
+        teachers=SCENES,
+        picture=found_in_scenes,
+    ),
+    'fusion': Demo(
+        root=Path('work_dirs/demo-fusion'),
+        folder='scenes/fusion',
+        name='fusion_scenes',
+        ways=('alone', 'average', 'mtkd-rl'),
+        seeds=2,
+        metrics={name.lower(): f'mtkd/{name}' for name in ('PSNR', 'SSIM', 'VIF', 'Qabf', 'SCD')},
+        percent=1,
+        title='Fused pictures of 100 scenes, protocol mtkd',
+        teachers={
+            'dense': 'was taught the mean of both, and their structure',
+            'gradient': 'was taught the brightest of both, and all edges',
+            'swin': 'was taught brightness, edges and structure',
+        },
+        picture=fused_of_scenes,
     ),
 }
 
@@ -127,31 +177,45 @@ def run(demo: Demo, jobs: Sequence[Job], workers: int, progress: Progress) -> di
     bar = progress.add_task('', total=len(jobs))
 
     def tell(job: Job, score: Score) -> None:
-        progress.console.print(f'  {job.row:<15} seed {job.seed}   {demo.percent * score.value:6.2f} %')
+        name, logged = next(iter(demo.metrics.items()))
+        progress.console.print(f'  {job.row:<16} seed {job.seed}   {name} {demo.percent * score.values[logged]:6.2f}')
         progress.advance(bar)
 
-    return train_all(jobs, demo.logged, workers, tell, again=True)
+    return train_all(jobs, list(demo.metrics.values()), workers, tell, again=True)
 
 
 def rows_of(demo: Demo, scores: dict[str, list[Score]]) -> list[dict[str, Any]]:
-    """The rows of the table: mean and standard deviation over the seeds, percent."""
-    return [{'name': row['name'], demo.metric: row['mean'], 'sd': row['sd']} for row in summarise(scores, demo.percent)]
+    """The rows of the table: mean and standard deviation over the seeds, of several metrics a deviation each."""
+    rows = []
+    for row, seeds in scores.items():
+        told = {name: summarise(seeds, logged, demo.percent) for name, logged in demo.metrics.items()}
+        digits = 2 if len(told) == 1 else 4
+        spread: Any = {name: round(each.sd, digits) for name, each in told.items()}
+        if len(told) == 1:
+            (spread,) = spread.values()
+        rows.append({'name': row, **{name: round(each.mean, digits) for name, each in told.items()}, 'sd': spread})
+    return rows
 
 
 def table(demo: Demo, rows: Sequence[dict[str, Any]], seeds: int) -> Table:
     """The rows, for the terminal."""
-    meaning = {**WAYS, **{f'teacher:{name}': knows for name, knows in zip(TEACHERS, demo.knows)}}
-    shown = Table(title=demo.title, caption=f'students: mean and sd of {seeds} seeds')
+    meaning = {**WAYS, **TRIVIAL, **{f'teacher:{name}': knows for name, knows in demo.teachers.items()}}
+    shown = Table(title=demo.title, caption=f'students: mean ± sd of {seeds} seeds')
     shown.add_column('')
-    shown.add_column(demo.heading, justify='right')
-    shown.add_column('sd', justify='right')
+    for name in demo.metrics:
+        shown.add_column(name, justify='right')
     shown.add_column('', style='dim')
     for row in rows:
-        teacher = row['name'].startswith('teacher:')
-        if row['name'] == f'teacher:{TEACHERS[0]}':
+        if row['name'] == f'teacher:{next(iter(demo.teachers))}':
             shown.add_section()
-        name = f'[bold]{row["name"]}[/]' if row['name'] == 'mtkd-rl' else row['name']
-        shown.add_row(name, f'{row[demo.metric]:.2f}', '' if teacher else f'{row["sd"]:.2f}', meaning[row['name']])
+        told = row['name'] in demo.ways
+        cells = [
+            f'{row[name]:.2f}' + (f' ± {row["sd"][name] if len(demo.metrics) > 1 else row["sd"]:.2f}' if told else '')
+            for name in demo.metrics
+        ]
+        shown.add_row(
+            f'[bold]{row["name"]}[/]' if row['name'] == 'mtkd-rl' else row['name'], *cells, meaning[row['name']]
+        )
     return shown
 
 
@@ -160,14 +224,26 @@ def checkpoint(demo: Demo, way: str) -> Path:
     return next((demo.root / way / 'seed_0').glob('epoch_*.pth'))
 
 
-def picture(demo: Demo) -> Path:
-    """Draws what the student finds in a few scenes, taught and untaught, beside what is there."""
-    path = demo.root / 'predictions.png'
-    configs = {way: tooling.load_config(str(demo.config(way))) for way in ('alone', 'mtkd-rl')}
-    seen = {way: look(cfg, str(checkpoint(demo, way)), SHOWN) for way, cfg in configs.items()}
-    first = seen['alone']
-    draw(path, first.pictures, {'truth': first.truth, **{way: each.found for way, each in seen.items()}}, first.classes)
-    return path
+def validation_pairs(demo: Demo) -> list[dict[str, Any]]:
+    """The pairs of a fusion demo's validation set, as pictures."""
+    cfg = tooling.load_config(str(demo.config('alone')))
+    with DefaultScope.overwrite_default_scope(cfg.default_scope):
+        data = DATASETS.build({**cfg.val_dataloader.dataset, 'pipeline': []})
+    return [data[i] for i in range(len(data))]
+
+
+def trivial_rows(demo: Demo) -> list[dict[str, Any]]:
+    """The rows of the mean and the maximum of the sources, which need no method."""
+    wanted = {name: logged.split('/')[1] for name, logged in demo.metrics.items()}
+    scored: dict[str, list[dict[str, float]]] = {}
+    for pair in validation_pairs(demo):
+        sources = pair['infrared'], pair['visible']
+        for row, fused in trivial(*sources).items():
+            scored.setdefault(row, []).append(score(fused, *sources, metrics=list(wanted.values())))
+    return [
+        {'name': row, **{name: round(fmean(each[m] for each in seen), 4) for name, m in wanted.items()}}
+        for row, seen in scored.items()
+    ]
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
@@ -188,7 +264,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     console = Console()
     teachers = [
         Job(f'teacher:{name}', str(demo.teacher(name)), Path('work_dirs', demo.teacher(name).stem), 0)
-        for name in TEACHERS
+        for name in demo.teachers
     ]
     students = [
         Job(way, str(demo.config(way)), demo.root / way / f'seed_{seed}', seed)
@@ -199,10 +275,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     with Progress(*columns, console=console) as progress:
         console.print('[bold]Three teachers[/], unequal on purpose')
         pool = run(demo, teachers, args.workers, progress)
-        ways = {4: 'four', 5: 'five'}[len(demo.ways)]
+        ways = {3: 'three', 4: 'four', 5: 'five'}[len(demo.ways)]
         console.print(f'[bold]The same student, {ways} ways[/], {seeds} seeds each')
         taught = run(demo, students, args.workers, progress)
     rows = rows_of(demo, {**{way: taught[way] for way in demo.ways}, **pool})
+    if args.task == 'fusion':
+        rows += trivial_rows(demo)
     plot = demo.root / 'weights.png'
     plot_weights(demo.root / 'mtkd-rl' / 'seed_0', plot)
     summary: dict[str, Any] = {
@@ -211,14 +289,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         'student_checkpoint': str(checkpoint(demo, 'mtkd-rl')),
         'plot': str(plot),
     }
-    if args.task != 'classification':
-        summary['picture'] = str(picture(demo))
+    if demo.picture is not None:
+        summary['picture'] = str(demo.picture(demo))
     summary['seconds'] = round(time.perf_counter() - started, 1)
     (demo.root / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n')
     console.print(table(demo, rows, seeds))
     console.print(f'who taught how much, and who leads on which digit: {plot}')
     if 'picture' in summary:
-        console.print(f'what the student finds, beside what is there: {summary["picture"]}')
+        console.print(f'what the student makes of some pictures: {summary["picture"]}')
     console.print(f'all figures: {demo.root / "summary.json"}  ({summary["seconds"]:.0f} s)')
 
 

@@ -31,9 +31,7 @@ Scores = dict[str, dict[str, float]]
 def parse(argv: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(description='Score folders of fused pictures.')
     parser.add_argument('infrared', metavar='IR', type=Path, help='folder of infrared pictures')
-    parser.add_argument(
-        'visible', metavar='VI', type=Path, help='of visible ones; pairs have the same names'
-    )
+    parser.add_argument('visible', metavar='VI', type=Path, help='of visible ones; pairs have the same names')
     parser.add_argument('fused', metavar='FUSED', type=Path, nargs='*', help='folders of fused pictures of these names')
     parser.add_argument('--protocol', default='mtkd', help=f'one of {", ".join(PROTOCOLS)} (default: mtkd)')
     parser.add_argument('--metrics', nargs='+', metavar='NAME', help='such as PSNR SSIM (default: all of the protocol)')

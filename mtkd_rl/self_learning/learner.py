@@ -7,9 +7,9 @@ severity a kind of degradation; the agent chooses it in the same action as the t
 What a severity was good for is the progress that learning from the sample makes on a batch set aside from the training
 data, clean and degraded. Writing ``L_i`` for the loss on degraded sample i and ``G`` for the direction of steepest
 descent of the loss on what was set aside, a small step on sample i makes the progress ``-<grad L_i, G>``, which is the
-derivative of ``-L_i`` along G, for all samples at once by one more forward pass:
+derivative of ``-L_i`` along G, for all samples at once by two more forward passes:
 
-    p_i = (L_i(theta) - L_i(theta + epsilon G)) / epsilon
+    p_i = (L_i(theta - epsilon G) - L_i(theta + epsilon G)) / (2 epsilon)
 
 So trivial samples (no gradient) and impossible ones (a gradient that helps nowhere else) are worth nothing.
 """
@@ -30,7 +30,7 @@ from mtkd_rl.tasks.base import Task, total
 from mtkd_rl.tasks.undisturbed import steady
 from mtkd_rl.types import Batch
 
-STEP = 1e-3
+STEP = 3e-4
 """Length of the step along G, as a share of the length of all parameters."""
 
 
@@ -40,13 +40,13 @@ class SelfLesson(NamedTuple):
     Attributes:
         loss: Scalar with graph, to be added to the student's own.
         severity: What was done to each sample, ``(B, K)`` in [0, 1].
-        progress: What learning from each is worth, ``(B,)``, with a mean square of 1 over the batch; zeros before there
-            is a direction.
+        progress: What learning from each is worth, ``(B,)``, with a mean square of 1 over the batch; ``None`` where
+            nobody wants to know.
     """
 
     loss: Tensor
     severity: Tensor
-    progress: Tensor
+    progress: Tensor | None
 
 
 class SelfLearner:
@@ -114,12 +114,13 @@ class SelfLearner:
         drawn = torch.rand(len(aside.inputs), len(self.kinds), generator=generator).to(aside.inputs.device)
         self._challenging = self.task.degradations(aside.inputs, low + (high - low) * drawn, generator)
 
-    def lesson(self, batch: Batch, severity: Tensor | None) -> SelfLesson:
+    def lesson(self, batch: Batch, severity: Tensor | None, wants_progress: bool = True) -> SelfLesson:
         """The loss on a challenging version of a batch.
 
         Args:
             batch: What the student was given.
             severity: What the strategy decided, ``(B, K)``; ``None`` for uniformly random ones.
+            wants_progress: Whether to find out what learning from each sample is worth.
         """
         # counted, not carried on, so that a resumed run draws the same
         generator = torch.Generator().manual_seed((self.seed + 7919 * self.count + get_rank()) % 2**63)
@@ -128,13 +129,13 @@ class SelfLearner:
             drawn = torch.rand(len(batch.inputs), len(self.kinds), generator=generator)
             severity = low + (high - low) * drawn.to(batch.inputs.device)
         degraded = self.task.degradations(batch.inputs, severity, generator)
-        if self.count % self.every == 0:
+        if wants_progress and self.count % self.every == 0:
             self._look()
         self.count += 1
         with steady(self.average), torch.no_grad():
             wanted = self.task.answer(self.average, batch.inputs)
         losses = self._losses(degraded, wanted, batch.inputs, batch.samples)
-        progress = self._progress(losses.detach(), degraded, wanted, batch)
+        progress = self._progress(degraded, wanted, batch) if wants_progress else None
         self._said['self/loss'] = losses.detach().mean()
         return SelfLesson(self.weight * losses.mean(), severity, progress)
 
@@ -187,12 +188,16 @@ class SelfLearner:
         self._said |= {'self/clean': clean.detach(), 'self/degraded': degraded.detach()}
 
     @torch.no_grad()
-    def _progress(self, losses: Tensor, degraded: Tensor, wanted: Sequence[Tensor], batch: Batch) -> Tensor:
+    def _progress(self, degraded: Tensor, wanted: Sequence[Tensor], batch: Batch) -> Tensor | None:
         if self.direction is None:
-            return torch.zeros_like(losses)
+            return None
         size = torch.stack([p.float().square().sum() for p in self.parameters]).sum().sqrt()
-        with _moved(self.parameters, self.direction, STEP * size):
-            progress = losses - self._losses(degraded, wanted, batch.inputs, batch.samples)
+        losses = []
+        with torch.autocast(degraded.device.type, enabled=False):  # half precision would drown the difference
+            for step in (-STEP * size, STEP * size):
+                with _moved(self.parameters, self.direction, step):
+                    losses.append(self._losses(degraded, wanted, batch.inputs, batch.samples))
+        progress = losses[0] - losses[1]
         return progress / (progress.square().mean().sqrt() + 1e-12)
 
 

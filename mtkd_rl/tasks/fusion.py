@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.losses import FusedPicture
-from mtkd_rl.losses.functional import pool
+from mtkd_rl.losses.functional import as_float, pool
 from mtkd_rl.registry import TASKS
 from mtkd_rl.self_learning.degradations import Degradations, FusionDegradations
 from mtkd_rl.taps import Tap, Taps
@@ -110,11 +110,10 @@ class Fusion:
 
         Never a loss against degraded sources: noise would win every maximum.
         """
-        fused, own = answer[0].float(), wanted[0].float()
-        return (self._student.loss_by_sample(fused, inputs.float()) + self._distance(fused, own)) / 2
-
-    def _distance(self, fused: Tensor, own: Tensor) -> Tensor:
-        return FusedPicture()(fused, own, own, self.temperature)
+        fused, own = as_float(answer[0]), as_float(wanted[0])
+        distance = FusedPicture()(fused, own, own, self.temperature)
+        task_loss: Tensor = self._student.loss_by_sample(fused, as_float(inputs))
+        return (task_loss + distance) / 2
 
     def _outputs(self, records: dict[str, Any], batch: Batch) -> Outputs:
         fused, feature = records['fused'], records['feature']

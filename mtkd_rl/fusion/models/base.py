@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,7 +33,10 @@ class FusionNetwork(BaseModule):
 def pad_to_multiple(pictures: Tensor, stride: int) -> Tensor:
     """Pictures ``(B, C, H, W)`` with the last row and column repeated until both sizes are multiples of ``stride``."""
     below, right = -pictures.shape[-2] % stride, -pictures.shape[-1] % stride
-    return F.pad(pictures, (0, right, 0, below), mode='replicate') if below or right else pictures
+    # what is traced is to pad pictures of other sizes too
+    if torch.jit.is_tracing() or below or right:
+        return F.pad(pictures, (0, right, 0, below), mode='replicate')
+    return pictures
 
 
 def conv(before: int, after: int, kernel: int = 3, act: bool = True) -> nn.Sequential:

@@ -1,5 +1,5 @@
-# Pairs made from handwritten digits, each modality showing what the other hides, and a short schedule: what every config
-# of the demo has.
+# Pairs made from handwritten digits, each modality showing what the other hides, and a short schedule: what every
+# config of the demo has.
 _base_ = '../../../_base_/default_runtime.py'
 
 default_scope = 'mtkd_rl'

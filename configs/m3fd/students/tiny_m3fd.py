@@ -1,0 +1,6 @@
+# A fusion student of 7,000 parameters on M3FD, alone: the baseline of the taught ones.
+# Paper: https://arxiv.org/abs/2211.14461 (the loss, as CDDFuse has it)
+# Command: python tools/train.py configs/m3fd/students/tiny_m3fd.py
+# Time: not yet run here
+# Result: not yet run here
+_base_ = ['../_base_/m3fd.py', '../../_base_/fusion/tiny.py']

@@ -1,0 +1,14 @@
+# The RoadScene student: the agent says who teaches, and how strongly; the student does not teach itself.
+# Paper: https://arxiv.org/abs/2509.02424
+# Command: python tools/train.py configs/roadscene/mtkd_rl_no_self_learning_tiny_roadscene.py
+# Time: not yet run here
+# Result: not yet run here
+_base_ = ['students/tiny_roadscene.py', '_base_/teachers.py']
+
+custom_hooks = [
+    dict(
+        type='mtkd_rl.MTKDHook',
+        teachers={{_base_.teachers}},
+        strategy=dict(type='PPOWeighting', strength=(0.0, 2.0), rollout=256),
+    )
+]
