@@ -89,27 +89,18 @@ def test_qabf_of_equal_edges():
 # ---- by explicit sums
 
 
-def around(picture: np.ndarray, y: int, x: int, beyond) -> list[list[float]]:
-    """The 3x3 pixels around one, those outside by a rule."""
-    height, width = picture.shape
-    inside = lambda i, j: 0 <= i < height and 0 <= j < width  # noqa: E731
-    return [
-        [float(picture[i, j]) if inside(i, j) else beyond(i, j) for j in range(x - 1, x + 2)]
-        for i in range(y - 1, y + 2)
-    ]
-
-
-def sobel(patch: list[list[float]]) -> tuple[float, float]:
-    """From right to left, and downwards."""
-    leftwards = sum(w * (row[0] - row[2]) for w, row in zip((1, 2, 1), patch))
-    downwards = sum(w * (patch[2][j] - patch[0][j]) for j, w in enumerate((1, 2, 1)))
+def sobel(padded: np.ndarray, y: int, x: int) -> tuple[float, float]:
+    """From right to left, and downwards, around a pixel of the picture without its padding of one."""
+    patch = padded[y : y + 3, x : x + 3].astype(float).tolist()
+    leftwards = sum(weight * (row[0] - row[2]) for weight, row in zip((1, 2, 1), patch))
+    downwards = sum(weight * (patch[2][j] - patch[0][j]) for j, weight in enumerate((1, 2, 1)))
     return leftwards, downwards
 
 
 def slow_qabf(fused: np.ndarray, *sources: np.ndarray) -> float:
     kept = total = 0.0
     for (y, x), source in itertools.product(np.ndindex(fused.shape), sources):
-        (ax, ay), (fx, fy) = (sobel(around(each, y, x, lambda i, j: 0.0)) for each in (source, fused))
+        (ax, ay), (fx, fy) = (sobel(np.pad(each, 1), y, x) for each in (source, fused))
         a, f = math.hypot(ax, ay), math.hypot(fx, fy)
         angle_a, angle_f = (math.atan(v / u) if u else math.pi / 2 for u, v in ((ax, ay), (fx, fy)))
         strength = min(a, f) / max(a, f) if a or f else 1
@@ -120,26 +111,24 @@ def slow_qabf(fused: np.ndarray, *sources: np.ndarray) -> float:
     return kept / total
 
 
+def edge_of(picture: np.ndarray, y: int, x: int) -> tuple[float, float]:
+    left, down = sobel(np.pad(picture, 1, mode='reflect'), y, x)
+    angle = 0.0 if left == down == 0 else math.pi / 2 if down == 0 else math.atan(-left / down)
+    return math.hypot(left, down) / 8, angle
+
+
 def slow_nabf(fused: np.ndarray, *sources: np.ndarray) -> float:
     lost = total = 0.0
-    height, width = fused.shape
     for y, x in np.ndindex(fused.shape):
-
-        def edge(picture: np.ndarray) -> tuple[float, float]:
-            mirrored = lambda i, j: float(picture[height - 1 - abs(height - 1 - abs(i)), width - 1 - abs(width - 1 - abs(j))])  # noqa: E501, E731
-            left, down = sobel(around(picture, y, x, mirrored))  # noqa: B023
-            angle = 0.0 if left == down == 0 else math.pi / 2 if down == 0 else math.atan(-left / down)
-            return math.hypot(left, down) / 8, angle
-
-        f, angle_f = edge(fused)
-        edges = [edge(source) for source in sources]
+        f, angle_f = edge_of(fused, y, x)
+        edges = [edge_of(source, y, x) for source in sources]
         for a, angle_a in edges:
             strength = min(a, f) / max(a, f) if a and f else 0
             angle = abs(abs(angle_a - angle_f) - math.pi / 2) / (math.pi / 2)
-            q = math.sqrt(0.9999 / (1 + math.exp(-19 * (strength - 0.5))) * 0.9995 / (1 + math.exp(-22 * (angle - 0.5))))
+            of_strength, of_angle = 1 / (1 + math.exp(-19 * (strength - 0.5))), 1 / (1 + math.exp(-22 * (angle - 0.5)))
             weight = a**1.5 if a >= 2 else 0.001
             total += weight
-            lost += (1 - q) * weight * all(f > other for other, _ in edges)
+            lost += (1 - math.sqrt(0.9999 * of_strength * 0.9995 * of_angle)) * weight * all(f > b for b, _ in edges)
     return lost / total
 
 
@@ -152,7 +141,8 @@ def slow_ssim(fused: np.ndarray, *sources: np.ndarray) -> float:
             a, f = (each[y : y + 11, x : x + 11].astype(float) for each in (source, fused))
             ma, mf = (weights * a).sum(), (weights * f).sum()
             va, vf, c = (
-                (weights * (u - mu) * (v - mv)).sum() for u, mu, v, mv in ((a, ma, a, ma), (f, mf, f, mf), (a, ma, f, mf))
+                (weights * (u - mu) * (v - mv)).sum()
+                for u, mu, v, mv in ((a, ma, a, ma), (f, mf, f, mf), (a, ma, f, mf))
             )
             c1, c2 = 2.55**2, 7.65**2
             values.append((2 * ma * mf + c1) * (2 * c + c2) / ((ma**2 + mf**2 + c1) * (va + vf + c2)))
@@ -161,7 +151,9 @@ def slow_ssim(fused: np.ndarray, *sources: np.ndarray) -> float:
 
 # smooth pictures have edges of all strengths, and pixels without any
 SMOOTH = [
-    np.clip(np.rint([[120 + 90 * math.sin(x / a + k) * math.cos(y / b) for x in range(14)] for y in range(13)]), 30, 200)
+    np.clip(
+        np.rint([[120 + 90 * math.sin(x / a + k) * math.cos(y / b) for x in range(14)] for y in range(13)]), 30, 200
+    )
     for k, (a, b) in enumerate([(2.0, 3.0), (3.0, 1.5), (1.7, 2.2)])
 ]
 
@@ -194,7 +186,9 @@ def test_fused_is_both_sources():
     assert values == {name: pytest.approx(value) for name, value in values.items()}
     assert values['MI'] == pytest.approx(2 * entropy)
     assert values['PSNR'] == math.inf
-    assert [values[name] for name in ('CC', 'SCD', 'SSIM', 'MS-SSIM', 'VIF', 'Nabf')] == pytest.approx([1, 0, 2, 2, 2, 0])
+    assert [values[name] for name in ('CC', 'SCD', 'SSIM', 'MS-SSIM', 'VIF', 'Nabf')] == pytest.approx(
+        [1, 0, 2, 2, 2, 0]
+    )
 
 
 @pytest.mark.parametrize('protocol', PROTOCOLS)

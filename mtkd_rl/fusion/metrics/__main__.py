@@ -8,8 +8,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from mtkd_rl.errors import MTKDError
 from mtkd_rl.fusion.metrics import NAMES, PROTOCOLS, score, trivial
+from mtkd_rl.fusion.metrics.base import TooSmallError
 from mtkd_rl.fusion.transforms.loading import read_pair, read_picture
 from mtkd_rl.tooling import reports_errors
 
@@ -27,7 +27,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
 
 
 def table(title: str, fused: np.ndarray, infrared: np.ndarray, visible: np.ndarray) -> Table:
-    """Every metric (rows) under every protocol (columns), with six decimals."""
+    """Every metric (rows) under every protocol (columns), with seven digits."""
     made = Table('metric', title=title)
     scores = []
     for name in PROTOCOLS:
@@ -39,12 +39,12 @@ def table(title: str, fused: np.ndarray, infrared: np.ndarray, visible: np.ndarr
 
 
 def _scores(fused: np.ndarray, infrared: np.ndarray, visible: np.ndarray, protocol: str) -> dict[str, str]:
-    """The metrics of a protocol as text; one that the picture is too small for stays blank."""
+    """The metrics of a protocol as text; it says so of one that the picture is too small for."""
     texts = {}
     for metric in PROTOCOLS[protocol].metrics:
         try:
-            texts[metric] = f'{score(fused, infrared, visible, protocol, [metric])[metric]:.6f}'
-        except MTKDError:
+            texts[metric] = f'{score(fused, infrared, visible, protocol, [metric])[metric]:#.7g}'
+        except TooSmallError:
             texts[metric] = 'too small'
     return texts
 

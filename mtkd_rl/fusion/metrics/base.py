@@ -38,6 +38,10 @@ def in_double(metric: Metric) -> Metric:
     return lambda *pictures: metric(*(picture.astype(np.float64) for picture in pictures))
 
 
+class TooSmallError(MTKDError):
+    """A picture has no room for the window of a metric; other metrics are not concerned."""
+
+
 def check_window(name: str, picture: np.ndarray, window: int) -> None:
     """Refuses a picture in which a metric's window has no room.
 
@@ -47,8 +51,10 @@ def check_window(name: str, picture: np.ndarray, window: int) -> None:
         window: Its side in pixels.
 
     Raises:
-        MTKDError: A side is shorter.
+        TooSmallError: A side is shorter.
     """
     height, width = picture.shape
     if min(height, width) < window:
-        raise MTKDError(f'{name}: a picture of {width}x{height} pixels is too small, it needs {window} on each side')
+        raise TooSmallError(
+            f'{name}: a picture of {width}x{height} pixels is too small, it needs {window} on each side'
+        )

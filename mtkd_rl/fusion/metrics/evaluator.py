@@ -18,7 +18,8 @@ class FusionMetric(BaseMetric):
 
     Args:
         protocol: What the numbers mean: ``mtkd``, ``cddfuse``, ``tang``, ``tang_python`` or ``ivif_zoo``.
-        metrics: Which of its metrics; all by default.
+        names: Which of its metrics; all by default. (In an evaluator's dict mmengine takes ``metrics`` for a list of
+            evaluators.)
         collect_device: As for mmengine's ``BaseMetric``.
         collect_dir: Likewise.
 
@@ -29,12 +30,12 @@ class FusionMetric(BaseMetric):
     def __init__(
         self,
         protocol: str = 'mtkd',
-        metrics: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
         collect_device: str = 'cpu',
         collect_dir: str | None = None,
     ) -> None:
         self.protocol = protocol
-        self.metrics = chosen(find_protocol(protocol), metrics)
+        self.names = chosen(find_protocol(protocol), names)
         super().__init__(collect_device=collect_device, prefix=protocol, collect_dir=collect_dir)
 
     def process(self, data_batch: Any, data_samples: Sequence[Any]) -> None:
@@ -51,11 +52,11 @@ class FusionMetric(BaseMetric):
         for sample in data_samples:
             fields = sample.to_dict() if isinstance(sample, BaseDataElement) else sample
             fused, infrared, visible = (_picture(fields[role]) for role in ('fused', 'infrared', 'visible'))
-            self.results.append(score(fused, infrared, visible, self.protocol, self.metrics))
+            self.results.append(score(fused, infrared, visible, self.protocol, self.names))
 
     def compute_metrics(self, results: list[dict[str, float]]) -> dict[str, float]:
         """The mean of each metric over all pictures."""
-        return {name: float(np.mean([result[name] for result in results])) for name in self.metrics}
+        return {name: float(np.mean([result[name] for result in results])) for name in self.names}
 
 
 def _picture(planes: Tensor) -> np.ndarray:

@@ -27,7 +27,7 @@ def visual_information_fidelity(fused: np.ndarray, infrared: np.ndarray, visible
         nothing, counts as told whole: 1.
 
     Raises:
-        MTKDError: A side is shorter than 17 pixels.
+        TooSmallError: A side is shorter than 17 pixels.
     """
     check_window('VIF', fused, SIDES[0])
     return _fidelity(infrared, fused) + _fidelity(visible, fused)

@@ -24,7 +24,7 @@ def ssim(fused: np.ndarray, infrared: np.ndarray, visible: np.ndarray) -> float:
         In -2..2; 2 where all three pictures are equal.
 
     Raises:
-        MTKDError: A side is shorter than 11 pixels.
+        TooSmallError: A side is shorter than 11 pixels.
     """
     check_window('SSIM', fused, SIDE)
     return sum(
@@ -48,7 +48,7 @@ def multi_scale_ssim(fused: np.ndarray, infrared: np.ndarray, visible: np.ndarra
         In 0..2; 2 where all three pictures are equal.
 
     Raises:
-        MTKDError: A side is shorter than 11 pixels.
+        TooSmallError: A side is shorter than 11 pixels.
     """
     check_window('MS-SSIM', fused, SIDE)
     return sum(_multi_scale(source, fused) for source in (infrared, visible))
