@@ -192,7 +192,8 @@ teacher = dict(config='{root}/configs/digits/teachers/weak_digits.py', checkpoin
 custom_hooks = [dict(
     type='mtkd_rl.MTKDHook',
     teachers=dict(one=teacher, other=teacher),
-    strategy=dict(type='PPOWeighting', rollout=100, strength=(0.5, 1.5)))]
+    strategy=dict(type='PPOWeighting', rollout=100, strength=(0.5, 1.5)),
+    self_learning=dict(held_out=8))]
 train_cfg = dict(max_epochs=2, val_interval=2)
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=2))
 """
@@ -223,11 +224,12 @@ def documented() -> dict[str, tuple[str, str]]:
     """Pattern of a scalar's name to its name in the docs and its range."""
     rows = [
         row
-        for heading in ('On the terminal', 'Of the teachers', 'Of the agent')
+        for heading in ('On the terminal', 'Of the teachers', 'Of self-learning', 'Of the agent')
         for row in table('docs/scalars.md', heading)
     ]
+    places = {'KIND': '(logit|feature)', 'NAME': '(one|other)', 'DEGRADATION': r'\w+'}
     return {
-        row['scalar'].replace('KIND', '(logit|feature)').replace('NAME', '(one|other)'): (row['scalar'], row['range'])
+        re.sub('|'.join(places), lambda found: places[found[0]], row['scalar']): (row['scalar'], row['range'])
         for row in rows
     }
 

@@ -74,7 +74,7 @@ def test_a_student_trains_on_pairs_in_the_layout_of_the_real_set(folder, tmp_pat
     cfg.custom_hooks[0]['self_learning']['held_out'] = 1
     cfg.train_dataloader.update(batch_size=2)
     cfg.train_cfg.update(max_epochs=1, val_interval=1)
-    cfg.val_evaluator['metrics'] = ['EN', 'PSNR']
+    cfg.val_evaluator['names'] = ['EN', 'PSNR']
     cfg.default_hooks.logger.interval = 1
     cfg.work_dir, cfg.experiment_name, cfg.log_level = str(tmp_path / 'work'), f'fusion_{folder}', 'WARNING'
     runner = Runner.from_cfg(cfg)
