@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from torch import Generator, Tensor
 
+from mtkd_rl.degradations import KINDS, Degradations, FusionDegradations, PictureDegradations, degrade
 from mtkd_rl.errors import MTKDError
-from mtkd_rl.self_learning.degradations import KINDS, Degradations, FusionDegradations, PictureDegradations, degrade
 
 PAIRS, PICTURES = FusionDegradations(shift=True), PictureDegradations()
 EVERY = [(PAIRS, kind) for kind in PAIRS.kinds] + [(PICTURES, kind) for kind in PICTURES.kinds]

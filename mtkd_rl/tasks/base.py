@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from mtkd_rl.degradations import Degradations
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.registry import TASKS, build
-from mtkd_rl.self_learning.degradations import Degradations
 from mtkd_rl.taps import Taps
 from mtkd_rl.teachers import Teacher
 from mtkd_rl.types import Batch, Comparison, Outputs, Points

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mtkd_rl.degradations import Degradations, PictureDegradations
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.losses.functional import kl_divergence, pool
 from mtkd_rl.registry import TASKS
-from mtkd_rl.self_learning.degradations import Degradations, PictureDegradations
 from mtkd_rl.taps import Tap, Taps, last_tensor
 from mtkd_rl.tasks.base import names_the_teacher, of_toolbox
 from mtkd_rl.tasks.classes import columns_by_name

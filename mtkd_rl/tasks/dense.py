@@ -13,10 +13,10 @@ import torch
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
+from mtkd_rl.degradations import Degradations, PictureDegradations
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.losses.functional import pool
 from mtkd_rl.rng import isolated
-from mtkd_rl.self_learning.degradations import Degradations, PictureDegradations
 from mtkd_rl.taps import Tap, Taps
 from mtkd_rl.tasks.base import names_the_teacher, total
 from mtkd_rl.tasks.beside import beside

@@ -6,11 +6,11 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from mtkd_rl.degradations import Degradations, FusionDegradations
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.losses import FusedPicture
 from mtkd_rl.losses.functional import as_float, pool
 from mtkd_rl.registry import TASKS
-from mtkd_rl.self_learning.degradations import Degradations, FusionDegradations
 from mtkd_rl.taps import Tap, Taps
 from mtkd_rl.tasks.base import names_the_teacher
 from mtkd_rl.teachers import Teacher
