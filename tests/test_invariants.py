@@ -604,6 +604,10 @@ def maps_of(seed: int) -> tuple[Tensor, Tensor]:
     return drawn(seed, SAMPLES, 6, 3, 2), drawn(seed + 100, SAMPLES, 6, 3, 2).detach()
 
 
+def pictures_of(seed: int) -> tuple[Tensor, Tensor]:
+    return drawn(seed, SAMPLES, 1, 12, 13).sigmoid(), drawn(seed + 100, SAMPLES, 1, 12, 13).sigmoid().detach()
+
+
 def vectors_of(seed: int) -> tuple[Tensor, Tensor]:
     return drawn(seed, SAMPLES, 6), drawn(seed + 100, SAMPLES, 6).detach()
 
@@ -643,6 +647,8 @@ def states_of(seed: int) -> tuple[State]:
 
 def loss_case(name: str) -> Case:
     loss = build_loss(dict(type=name), LOSSES.get(name).kind)
+    if loss.kind == 'logit' and loss.of == 'pictures':
+        return Case(loss, lambda seed: (*pictures_of(seed), torch.zeros(SAMPLES), 1.0), PER_SAMPLE)
     if loss.kind == 'logit':
         return Case(loss, lambda seed: (*logits_of(seed), labels_of(seed), 4.0), PER_SAMPLE)
     return Case(loss, vectors_of if loss.on == 'embedding' else maps_of, PER_SAMPLE)
@@ -662,9 +668,12 @@ FUNCTIONAL = {
     'kd': (lambda seed: (*logits_of(seed), 4.0), PER_SAMPLE),
     'kl_divergence': (logits_of, PER_SAMPLE),
     'mse': (maps_of, PER_SAMPLE),
+    'l1': (pictures_of, PER_SAMPLE),
     'pkd': (maps_of, PER_SAMPLE),
     'pool': (lambda seed: maps_of(seed)[:1], (SAMPLES, 6)),
     'relational_similarity': (vectors_of, PER_SAMPLE),
+    'sobel': (lambda seed: pictures_of(seed)[:1], (SAMPLES, 1, 12, 13)),
+    'ssim': (pictures_of, PER_SAMPLE),
     'standardise': (lambda seed: logits_of(seed)[:1], (SAMPLES, CLASSES)),
 }
 CREDIT = {
@@ -700,7 +709,7 @@ CASES = {
     **{f'functional.{name}': Case(getattr(functional, name), *case) for name, case in FUNCTIONAL.items()},
     **{f'credit.{name}': Case(getattr(credit, name), *case) for name, case in CREDIT.items()},
     **{f'reward.{name}': Case(getattr(reward, name), *case) for name, case in REWARD.items()},
-    **{name: loss_case(name) for name in ours_of(LOSSES)},
+    **{name: loss_case(name) for name in ours_of(LOSSES) if name != 'PerceptualPicture'},  # it wants a file
     **{name: Case(REWARDS.get(name)(), lambda seed: (feedback_of(seed),), PER_SAMPLE) for name in ours_of(REWARDS)},
     **{f'state {name}': Case(ENCODINGS[name], states_of, shape) for name, shape in ENCODED.items()},
     **{name: Case(strategy_of(name, **args), states_of, PER_TEACHER) for name, args in STRATEGIC.items()},

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from mtkd_rl.degradations import Degradations, FusionDegradations
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.losses import FusedPicture
-from mtkd_rl.losses.functional import as_float, pool
+from mtkd_rl.losses.functional import pool
+from mtkd_rl.losses.functional.numerics import as_float
 from mtkd_rl.registry import TASKS
 from mtkd_rl.taps import Tap, Taps
 from mtkd_rl.tasks.base import names_the_teacher

@@ -5,11 +5,9 @@ The mean over the batch of each loss is the loss its paper publishes.
 
 from .features import channel_wise_kl, cosine, mse, pkd, pool, relational_similarity
 from .logits import dist, dkd, kd, kl_divergence, standardise
-from .numerics import as_float
 from .pictures import l1, sobel, ssim
 
 __all__ = [
-    'as_float',
     'channel_wise_kl',
     'cosine',
     'dist',
