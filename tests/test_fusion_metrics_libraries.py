@@ -8,7 +8,6 @@ import torch
 import torchmetrics.functional as tm
 import torchmetrics.functional.image as tmi
 from scipy import ndimage, stats
-from skimage.metrics import normalized_mutual_information
 from sklearn.metrics import mutual_info_score
 
 from mtkd_rl.fusion.metrics import score
@@ -38,33 +37,30 @@ def over_sources(index, pictures) -> float:
 
 def test_entropy(pictures):
     counts = np.unique(pictures[0], return_counts=True)[1]
-    assert score(*pictures)['EN'] == pytest.approx(stats.entropy(counts, base=2))
+    assert score(*pictures, metrics=['EN'])['EN'] == pytest.approx(stats.entropy(counts, base=2))
 
 
 def test_standard_deviation_and_gradients(pictures):
-    values, fused = score(*pictures), pictures[0].astype(float)
+    values = score(*pictures, metrics=['SD', 'SF', 'AG'])
     assert values['SD'] == pytest.approx(cv2.meanStdDev(pictures[0])[1].item())
-    inner = [ndimage.correlate1d(fused, [-0.5, 0, 0.5], axis=axis)[1:-1, 1:-1] for axis in (0, 1)]
-    whole = score(fused=pictures[0][1:-1, 1:-1], infrared=pictures[0][1:-1, 1:-1], visible=pictures[0][1:-1, 1:-1])
-    # apart from the border, which is a small part
-    assert whole['AG'] == pytest.approx(np.sqrt((inner[0] ** 2 + inner[1] ** 2) / 2).mean(), rel=0.01)
+    down, across = torch.gradient(tensor(pictures[0])[0, 0])
+    assert values['AG'] == pytest.approx(float(torch.hypot(down, across).mean()) / 2**0.5)
+    fused = pictures[0].astype(float)
+    steps = [ndimage.correlate1d(fused, [-1, 1], axis=axis, origin=-1) for axis in (0, 1)]
+    squares = [np.mean(steps[0][:-1] ** 2), np.mean(steps[1][:, :-1] ** 2)]
+    assert values['SF'] == pytest.approx(np.sqrt(sum(squares)))
 
 
 def test_mutual_information(pictures):
     fused, *sources = (picture.ravel() for picture in pictures)
     nats = sum(mutual_info_score(fused, source) for source in sources)
-    assert score(*pictures)['MI'] == pytest.approx(nats / np.log(2))
-    # scikit-image has (H(A) + H(F)) / H(A, F); with the entropies that is the information, too
-    of = [stats.entropy(np.bincount(each), base=2) for each in (fused, *sources)]
-    ratios = [normalized_mutual_information(fused, source, bins=np.arange(257) - 0.5) for source in sources]
-    bits = sum((of[0] + h) * (1 - 1 / ratio) for h, ratio in zip(of[1:], ratios))
-    assert score(*pictures)['MI'] == pytest.approx(bits)
+    assert score(*pictures, metrics=['MI'])['MI'] == pytest.approx(nats / np.log(2))
 
 
 def test_correlations(pictures):
     fused, infrared, visible = (picture.astype(float).ravel() for picture in pictures)
     r = lambda a, b: stats.pearsonr(a, b).statistic  # noqa: E731
-    values = score(*pictures)
+    values = score(*pictures, metrics=['CC', 'SCD'])
     assert values['CC'] == pytest.approx((r(fused, infrared) + r(fused, visible)) / 2)
     assert values['SCD'] == pytest.approx(r(fused - visible, infrared) + r(fused - infrared, visible))
 
@@ -72,28 +68,24 @@ def test_correlations(pictures):
 def test_psnr(pictures):
     fused, infrared, visible = map(tensor, pictures)
     expected = tm.peak_signal_noise_ratio(torch.cat([fused, fused]), torch.cat([infrared, visible]), data_range=255.0)
-    assert score(*pictures)['PSNR'] == pytest.approx(float(expected), rel=1e-6)
+    assert score(*pictures, metrics=['PSNR'])['PSNR'] == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_ssim(pictures):
     expected = over_sources(lambda f, s: piq.ssim(f, s, data_range=255, downsample=False), pictures)
-    assert score(*pictures)['SSIM'] == pytest.approx(expected, rel=1e-9)
+    assert score(*pictures, metrics=['SSIM'])['SSIM'] == pytest.approx(expected, rel=1e-9)
 
 
 def test_ms_ssim(pictures):
-    found = score(*pictures)['MS-SSIM']
+    found = score(*pictures, metrics=['MS-SSIM'])['MS-SSIM']
     theirs = over_sources(lambda f, s: piq.multi_scale_ssim(f, s, data_range=255), pictures)
     # piq repeats an odd last row where we leave it out
     assert found == pytest.approx(theirs, rel=1e-9 if pictures[0].shape == (176, 192) else 0.01)
-    # torchmetrics takes the last scale over windows that go over the border
-    averaged = over_sources(
-        lambda f, s: tmi.multiscale_structural_similarity_index_measure(f, s, data_range=255.0), pictures
-    )
-    assert found == pytest.approx(averaged, rel=0.05)
 
 
 def test_vif(pictures):
-    found = score(*pictures)['VIF']
+    pictures = [picture[:60, :71] for picture in pictures]  # torchmetrics is slow
+    found = score(*pictures, metrics=['VIF'])['VIF']
     # piq adds 1e-8, torchmetrics 1e-10
     assert found == pytest.approx(over_sources(lambda f, s: piq.vif_p(f, s, data_range=255), pictures), rel=1e-6)
     assert found == pytest.approx(over_sources(tmi.visual_information_fidelity, pictures), rel=1e-9)

@@ -25,14 +25,15 @@ def _mutual_information(fused: np.ndarray, infrared: np.ndarray, visible: np.nda
 
 def _peak_signal_to_noise(fused: np.ndarray, infrared: np.ndarray, visible: np.ndarray) -> float:
     """PSNR whose peak is the largest value of the fused picture, not 255."""
+    error = distortion.mean_squared_error(fused, infrared, visible)
     with np.errstate(divide='ignore'):
-        return float(10 * np.log10(fused.max() ** 2 / distortion.mean_squared_error(fused, infrared, visible)))
+        return float(10 * np.log10(fused.max() ** 2 / error)) if error > 0 else float('inf')
 
 
 def _ssim(fused: np.ndarray, infrared: np.ndarray, visible: np.ndarray) -> float:
     """SSIM with scikit-image's defaults: a flat window of 7x7, and values taken to be in -1..1, though in 0..255.
 
-    The range is what scikit-image up to 0.21 assumes of floats, 2; later versions refuse the script's call.
+    The range, 2, is what scikit-image 0.19, which the script is for, assumes of floats; later ones refuse its call.
     """
     check_window('SSIM', fused, 7)
     return sum(float(structural_similarity(fused, source, data_range=2)) for source in (infrared, visible))

@@ -10,7 +10,7 @@ SIDE = 11
 SIGMA = 1.5
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Exponents of the scales, the finest first (Wang, Simoncelli and Bovik 2003)."""
+"""Exponents of the scales, the finest first (Wang, Simoncelli and Bovik 2003); their sum is 1.0001."""
 
 
 def ssim(fused: np.ndarray, infrared: np.ndarray, visible: np.ndarray) -> float:
@@ -56,6 +56,8 @@ def multi_scale_ssim(fused: np.ndarray, infrared: np.ndarray, visible: np.ndarra
 
 def _multi_scale(source: np.ndarray, fused: np.ndarray) -> float:
     weights = np.array(SCALES[: (min(fused.shape) // SIDE).bit_length()])
+    if len(weights) < len(SCALES):
+        weights /= weights.sum()
     window = gaussian(SIDE, SIGMA)
     factors = []
     for scale in range(len(weights)):
@@ -67,7 +69,7 @@ def _multi_scale(source: np.ndarray, fused: np.ndarray) -> float:
             mean_a, mean_b = local.mean_a, local.mean_b
             factor = factor * (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
         factors.append(max(float(factor.mean()), 0.0))
-    return float(np.prod(np.power(factors, weights / weights.sum())))
+    return float(np.prod(np.power(factors, weights)))
 
 
 def halved(picture: np.ndarray) -> np.ndarray:
