@@ -4,19 +4,3 @@
 # Time: not yet run here
 # Result: not yet run here
 _base_ = '../_base_/camvid.py'
-
-# A shorter schedule than the teachers': two epochs to warm up, then half a cosine.
-max_epochs = 12
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.05, begin=0, end=2, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR',
-        begin=2,
-        end=max_epochs,
-        T_max=max_epochs - 2,
-        eta_min=1e-5,
-        convert_to_iter_based=True,
-    ),
-]
-train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-default_hooks = dict(checkpoint=dict(interval=max_epochs))
