@@ -6,6 +6,6 @@
 _base_ = '../_base_/scenes.py'
 
 model = dict(
-    network=dict(type='DenseFuse', width=8),
+    network=dict(type='DenseFuse', width=4),
     loss=dict(type='FusionLoss', intensity=1.0, gradient=1.0, structure=1.0, towards='mean'),
 )

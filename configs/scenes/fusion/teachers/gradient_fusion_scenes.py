@@ -5,4 +5,4 @@
 # Result: not yet run here
 _base_ = '../_base_/scenes.py'
 
-model = dict(network=dict(type='GradientFuse', width=8))
+model = dict(network=dict(type='GradientFuse', width=4))

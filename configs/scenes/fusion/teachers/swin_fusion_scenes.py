@@ -6,6 +6,6 @@
 _base_ = '../_base_/scenes.py'
 
 model = dict(
-    network=dict(type='SwinFuse', width=32, heads=4),
+    network=dict(type='SwinFuse', width=16, heads=2, depth=1),
     loss=dict(type='FusionLoss', intensity=2.0, gradient=2.0, structure=1.0),
 )
