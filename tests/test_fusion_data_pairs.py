@@ -252,7 +252,7 @@ def test_training_goes_on_without_a_bad_pair(tmp_path, lines) -> None:
         put(tmp_path / 'vi' / f'{number}.png', number)
     (tmp_path / 'ir' / '2.png').write_bytes(b'x')
     put(tmp_path / 'vi' / '3.png', size=(9, 9))
-    data = DATASETS.build(dict(type='PairDataset', data_root=str(tmp_path), pipeline=LOAD))
+    data = DATASETS.build(dict(type='mtkd_rl.PairDataset', data_root=str(tmp_path), pipeline=LOAD))
     for _ in range(3):
         seen = [int(data[number]['inputs'][0, 0, 0]) for number in range(5)]
         assert seen[:2] == [0, 1]

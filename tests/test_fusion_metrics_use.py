@@ -109,7 +109,7 @@ def test_means_over_pictures_under_the_protocols_names():
 
 
 def test_samples_may_be_data_elements_or_dicts():
-    metric = METRICS.build(dict(type='FusionMetric', names=['EN']))
+    metric = METRICS.build(dict(type='mtkd_rl.FusionMetric', names=['EN']))
     metric.process(None, [sample(0), sample(0).to_dict()])
     assert metric.results[0] == metric.results[1] == score(*pictures(0), metrics=['EN'])
 

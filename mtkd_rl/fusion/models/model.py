@@ -32,7 +32,7 @@ class FusionModel(BaseModel):
     ) -> None:
         super().__init__(data_preprocessor or {'type': 'mtkd_rl.FusionDataPreprocessor'}, init_cfg)
         self.network = MODELS.build(network)
-        self.criterion = MODELS.build(loss or {'type': 'FusionLoss'})
+        self.criterion = MODELS.build(loss or {'type': 'mtkd_rl.FusionLoss'})
 
     def forward(
         self, inputs: Tensor, data_samples: Sequence[FusionDataSample] | None = None, mode: str = 'tensor'
