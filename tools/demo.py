@@ -204,7 +204,8 @@ def table(demo: Demo, rows: Sequence[dict[str, Any]], seeds: int) -> Table:
     shown.add_column('')
     for name in demo.metrics:
         shown.add_column(name, justify='right')
-    shown.add_column('', style='dim')
+    if len(demo.metrics) == 1:  # a terminal has no room for both
+        shown.add_column('', style='dim')
     for row in rows:
         if row['name'] == f'teacher:{next(iter(demo.teachers))}':
             shown.add_section()
@@ -213,9 +214,9 @@ def table(demo: Demo, rows: Sequence[dict[str, Any]], seeds: int) -> Table:
             f'{row[name]:.2f}' + (f' ± {row["sd"][name] if len(demo.metrics) > 1 else row["sd"]:.2f}' if told else '')
             for name in demo.metrics
         ]
-        shown.add_row(
-            f'[bold]{row["name"]}[/]' if row['name'] == 'mtkd-rl' else row['name'], *cells, meaning[row['name']]
-        )
+        name = row['name']
+        said = [meaning[name]] if len(demo.metrics) == 1 else []
+        shown.add_row(f'[bold]{name}[/]' if name == 'mtkd-rl' else name, *cells, *said)
     return shown
 
 
