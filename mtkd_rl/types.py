@@ -125,15 +125,15 @@ class Compared(NamedTuple):
         log_p = torch.log_softmax(logits, dim=-1)
         return self.mean(-(log_p.exp() * log_p).sum(dim=-1).flatten())
 
-    def spread(self, logits: Tensor) -> Tensor:
-        """The entropy as a share of that of equal probabilities, ``(B,)`` in [0, 1]."""
-        return self.entropy(logits) / math.log(max(2, logits.shape[-1]))
+    def told(self, logits: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Probability of the label and entropy of one side's prediction, ``(B,)`` each, means over places.
 
-    def certainty(self, logits: Tensor) -> Tensor | None:
-        """Probability of the label, ``(B,)``, a mean over places; ``None`` where there are no labels."""
-        if self.target is None:
-            return None
-        return self.mean((torch.softmax(logits, dim=-1) * self.target).sum(dim=-1).flatten())
+        The probability is ``None`` where there are no labels; the entropy is a share of that of equal probabilities.
+        """
+        log_p = torch.log_softmax(logits, dim=-1)
+        p = log_p.exp()
+        entropy = self.mean(-(p * log_p).sum(dim=-1).flatten()) / math.log(max(2, logits.shape[-1]))
+        return None if self.target is None else self.mean((p * self.target).sum(dim=-1).flatten()), entropy
 
     def summary(self) -> Tensor:
         """The teacher's logits ``(B, C)``, weighed over a picture's places."""
@@ -174,13 +174,9 @@ class ComparedPictures(NamedTuple):
         """A picture has no entropy of classes: its contrast, the standard deviation of its pixels, ``(B,)``."""
         return pictures.flatten(1).std(dim=1, unbiased=False)
 
-    def spread(self, pictures: Tensor) -> Tensor:
-        """The contrast as a share of that of black and white, ``(B,)`` in [0, 1]."""
-        return 2 * self.entropy(pictures)
-
-    def certainty(self, pictures: Tensor) -> Tensor | None:
-        """There are no labels."""
-        return None
+    def told(self, pictures: Tensor) -> tuple[Tensor | None, Tensor]:
+        """There are no labels; the contrast as a share of that of black and white, ``(B,)`` in [0, 1]."""
+        return None, 2 * self.entropy(pictures)
 
     def summary(self) -> Tensor:
         """Mean and contrast of the teacher's pictures, ``(B, 2)``."""

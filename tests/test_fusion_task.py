@@ -30,8 +30,9 @@ def test_what_is_compared_of_pictures():
     torch.testing.assert_close(ComparedPictures(a, a).divergence(), torch.zeros(3), atol=1e-6, rtol=0)
     black_and_white = torch.tensor([0.0, 1.0]).repeat(8).reshape(1, 1, 4, 4)
     assert compared.entropy(black_and_white) == 0.5
-    assert compared.spread(black_and_white) == 1
-    assert compared.certainty(a) is None
+    label, contrast = compared.told(black_and_white)
+    assert contrast == 1
+    assert label is None
     assert compared.summary().shape == (3, 2)
 
 

@@ -71,9 +71,8 @@ def _scalars(task_loss: Tensor, compared: Comparison | None, logits: Tensor | No
     likely = torch.exp(-task_loss)
     if compared is None or logits is None:
         return torch.stack([_squash(task_loss), likely, torch.zeros_like(task_loss)], dim=1)
-    certainty = compared.certainty(logits)
-    label = likely if certainty is None else certainty
-    return torch.stack([_squash(task_loss), label, compared.spread(logits)], dim=1)
+    label, entropy = compared.told(logits)
+    return torch.stack([_squash(task_loss), likely if label is None else label, entropy], dim=1)
 
 
 def _squash(x: Tensor) -> Tensor:

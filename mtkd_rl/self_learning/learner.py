@@ -91,9 +91,6 @@ class SelfLearner:
             student: The bare student, on its device, without hooks.
             task: What its outputs mean.
             seed: Of all that is drawn.
-
-        Raises:
-            MTKDError: The task has no degradations.
         """
         self.student: Any = student
         self.task = task
@@ -110,9 +107,7 @@ class SelfLearner:
         """What progress is measured on, with severities of its own that stay the same."""
         self.set_aside = aside
         generator = torch.Generator().manual_seed(self.seed)
-        low, high = self.severity
-        drawn = torch.rand(len(aside.inputs), len(self.kinds), generator=generator).to(aside.inputs.device)
-        self._challenging = self.task.degradations(aside.inputs, low + (high - low) * drawn, generator)
+        self._challenging = self.task.degradations(aside.inputs, self._drawn(aside.inputs, generator), generator)
 
     def lesson(self, batch: Batch, severity: Tensor | None, wants_progress: bool = True) -> SelfLesson:
         """The loss on a challenging version of a batch.
@@ -124,10 +119,8 @@ class SelfLearner:
         """
         # counted, not carried on, so that a resumed run draws the same
         generator = torch.Generator().manual_seed((self.seed + 7919 * self.count + get_rank()) % 2**63)
-        low, high = self.severity
         if severity is None:
-            drawn = torch.rand(len(batch.inputs), len(self.kinds), generator=generator)
-            severity = low + (high - low) * drawn.to(batch.inputs.device)
+            severity = self._drawn(batch.inputs, generator)
         degraded = self.task.degradations(batch.inputs, severity, generator)
         if wants_progress and self.count % self.every == 0:
             self._look()
@@ -163,6 +156,12 @@ class SelfLearner:
         self.count = state['count']
         saved = state['direction']
         self.direction = None if saved is None else [x.to(p.device) for x, p in zip(saved, self.parameters)]
+
+    def _drawn(self, inputs: Tensor, generator: torch.Generator) -> Tensor:
+        """Uniformly random severities for a batch, ``(B, K)``."""
+        low, high = self.severity
+        drawn = torch.rand(len(inputs), len(self.kinds), generator=generator).to(inputs.device)
+        return low + (high - low) * drawn
 
     def _losses(self, degraded: Tensor, wanted: Sequence[Tensor], inputs: Tensor, samples: Sequence[Any]) -> Tensor:
         """The loss of every sample, ``(B,)``, with graph where gradients are on."""

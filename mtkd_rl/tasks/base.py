@@ -1,7 +1,7 @@
 """The Protocol of a task, and how the right one is found for a student."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, Literal, Protocol
 
 import torch
@@ -174,15 +174,14 @@ def of_toolbox(model: nn.Module, toolbox: str) -> bool:
 
 
 @contextmanager
-def names_the_teacher(owner: str, inputs: Tensor) -> Iterator[None]:
-    """Says whose model failed, and on what.
+def told_as(message: str) -> Iterator[None]:
+    """Turns whatever goes wrong in somebody's model into one line.
 
     Args:
-        owner: Whose model runs, such as ``teacher r50``.
-        inputs: What it is given.
+        message: With ``{reason}`` where the error's own words go.
 
     Raises:
-        MTKDError: The model raised an error; one for lack of memory passes.
+        MTKDError: The block raised an error; one for lack of memory passes.
     """
     try:
         yield
@@ -190,7 +189,17 @@ def names_the_teacher(owner: str, inputs: Tensor) -> Iterator[None]:
         raise
     except Exception as error:
         reason = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
-        raise MTKDError(
-            f'{owner}: it cannot take the pictures {tuple(inputs.shape)} ({reason}); '
-            'if it wants them of one size, set input_size in its entry'
-        ) from error
+        raise MTKDError(message.replace('{reason}', reason)) from error
+
+
+def names_the_teacher(owner: str, inputs: Tensor) -> AbstractContextManager[None]:
+    """Says whose model failed, and on what.
+
+    Args:
+        owner: Whose model runs, such as ``teacher r50``.
+        inputs: What it is given.
+    """
+    return told_as(
+        f'{owner}: it cannot take the pictures {tuple(inputs.shape)} ({{reason}}); '
+        'if it wants them of one size, set input_size in its entry'
+    )

@@ -5,8 +5,8 @@ gives a loss of every picture, also heads that nobody listed here.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -18,7 +18,7 @@ from mtkd_rl.errors import MTKDError
 from mtkd_rl.losses.functional import pool
 from mtkd_rl.rng import isolated
 from mtkd_rl.taps import Tap, Taps
-from mtkd_rl.tasks.base import names_the_teacher, total
+from mtkd_rl.tasks.base import names_the_teacher, told_as, total
 from mtkd_rl.tasks.beside import beside
 from mtkd_rl.tasks.classes import Common, classes_in_common, count_classes
 from mtkd_rl.tasks.undisturbed import one_process, rows_of, standing_in, undisturbed
@@ -231,26 +231,16 @@ def nothing(inputs: Tensor) -> Tensor:
     return inputs.new_zeros(len(inputs), 0)
 
 
-@contextmanager
-def takes_the_annotations(owner: str) -> Iterator[None]:
+def takes_the_annotations(owner: str) -> AbstractContextManager[None]:
     """Says whose loss cannot be taken.
 
     Args:
         owner: Whose it is, such as ``teacher r50``.
-
-    Raises:
-        MTKDError: The loss raised an error; one for lack of memory passes.
     """
-    try:
-        yield
-    except (torch.OutOfMemoryError, MTKDError):
-        raise
-    except Exception as error:
-        reason = ' '.join(f'{type(error).__name__}: {error}'.split())[:200]
-        raise MTKDError(
-            f"{owner}: its own loss cannot be taken on the student's annotations ({reason}); load what it needs in the "
-            "student's pipeline, such as LoadAnnotations(with_mask=True)"
-        ) from error
+    return told_as(
+        f"{owner}: its own loss cannot be taken on the student's annotations ({{reason}}); load what it needs in the "
+        "student's pipeline, such as LoadAnnotations(with_mask=True)"
+    )
 
 
 def tensors_of(said: Any) -> tuple[Tensor, ...]:

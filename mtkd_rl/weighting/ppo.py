@@ -109,8 +109,10 @@ class PPOWeighting:
         mean, sampled = self.agent.act(observation)
         self._pending = (observation, sampled)
         decided = self.agent.layout.decide(mean)
+        if self.frozen or decided.severity is None:
+            return decided
         # what a severity is worth is not known of one that nobody tried
-        return decided if self.frozen else decided._replace(severity=self.agent.layout.decide(sampled.action).severity)
+        return decided._replace(severity=self.agent.layout.decide(sampled.action).severity)
 
     def learn(self, feedback: Feedback) -> dict[str, Tensor | float]:
         """Puts the batch into the rollout, and updates the agent when that is full."""
