@@ -22,7 +22,7 @@ from mtkd_rl.taps import Taps, deepest_feature
 from mtkd_rl.tasks import Task
 from mtkd_rl.tasks.base import names_the_teacher
 from mtkd_rl.teachers import InputContract, Teacher, convert
-from mtkd_rl.types import Batch, Comparison, Credit, Decision, Feedback, Knowledge, Outputs, State
+from mtkd_rl.types import Batch, Compared, Comparison, Credit, Decision, Feedback, Knowledge, Outputs, State
 from mtkd_rl.weighting.base import Setting, Strategy, leave_out
 
 KINDS = ('logit', 'feature')
@@ -386,6 +386,11 @@ def logit_losses(
     """
     if compared is None:
         return torch.zeros(rows, device=device)
+    if getattr(loss, 'of', 'classes') == 'maps':
+        student, teacher, weight = cast(Compared, compared).maps()
+        losses = loss(student, teacher, weight, temperature)
+        check_losses([losses], rows, loss)
+        return losses
     student, teacher, target = compared.rows()
     if target is None:
         if getattr(loss, 'wants_target', False):

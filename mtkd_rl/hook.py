@@ -34,7 +34,7 @@ from mtkd_rl.teachers import build_pool, compare_manifests, contract_of, loaded_
 from mtkd_rl.trust import check_before_loading
 from mtkd_rl.weighting.base import build_strategy
 
-OF = {'classes': 'scores of classes', 'pictures': 'fused pictures'}
+OF = {'classes': 'scores of classes', 'maps': 'maps of class scores', 'pictures': 'fused pictures'}
 
 
 @HOOKS.register_module()
@@ -387,10 +387,10 @@ def check_says(task: Task, loss: LogitLoss | None) -> None:
         MTKDError: It does.
     """
     of = getattr(loss, 'of', 'classes')
-    if loss is not None and of != task.says:
+    if loss is not None and of not in task.says:
         raise MTKDError(
             f'logit_loss: {type(loss).__name__} compares {OF[of]}, and a student of the task {type(task).__name__} '
-            f'gives {OF[task.says]}; leave it out for {task.logit_loss["type"]}'
+            f'gives {OF[task.says[0]]}; leave it out for {task.logit_loss["type"]}'
         )
 
 

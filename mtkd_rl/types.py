@@ -104,6 +104,12 @@ class Compared(NamedTuple):
         target = None if self.target is None else self.target.flatten(0, 1)
         return self.student.flatten(0, 1), self.teacher.flatten(0, 1), target
 
+    def maps(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Student and teacher with the places of a picture together, ``(B, P, C)``, and the weight of these."""
+        if self.weight is None:
+            raise ValueError('maps of logits without places')
+        return self.student, self.teacher, self.weight
+
     def by_sample(self, rows: Tensor) -> Tensor:
         """What was computed of all rows, ``(B,)`` or ``(B * P,)``, as a weighted sum for each sample, ``(B,)``."""
         return rows if self.weight is None else (rows.view_as(self.weight) * self.weight).sum(dim=1)

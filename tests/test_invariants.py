@@ -600,6 +600,11 @@ def labels_of(seed: int) -> Tensor:
     return drawn(seed, SAMPLES, CLASSES).detach().softmax(dim=1)
 
 
+def places_of(seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    weight = drawn(seed + 200, SAMPLES, 7).detach().clamp(min=0)
+    return drawn(seed, SAMPLES, 7, CLASSES), drawn(seed + 100, SAMPLES, 7, CLASSES).detach(), weight
+
+
 def maps_of(seed: int) -> tuple[Tensor, Tensor]:
     return drawn(seed, SAMPLES, 6, 3, 2), drawn(seed + 100, SAMPLES, 6, 3, 2).detach()
 
@@ -649,6 +654,8 @@ def loss_case(name: str) -> Case:
     loss = build_loss(dict(type=name), LOSSES.get(name).kind)
     if loss.kind == 'logit' and loss.of == 'pictures':
         return Case(loss, lambda seed: (*pictures_of(seed), torch.zeros(SAMPLES), 1.0), PER_SAMPLE)
+    if loss.kind == 'logit' and loss.of == 'maps':
+        return Case(loss, lambda seed: (*places_of(seed), 4.0), PER_SAMPLE)
     if loss.kind == 'logit':
         return Case(loss, lambda seed: (*logits_of(seed), labels_of(seed), 4.0), PER_SAMPLE)
     return Case(loss, vectors_of if loss.on == 'embedding' else maps_of, PER_SAMPLE)
@@ -662,6 +669,7 @@ def strategy_of(name: str, **options: Any) -> Any:
 
 FUNCTIONAL = {
     'channel_wise_kl': (maps_of, PER_SAMPLE),
+    'channel_wise_logits': (lambda seed: (*places_of(seed), 4.0), PER_SAMPLE),
     'cosine': (vectors_of, PER_SAMPLE),
     'dist': (logits_of, PER_SAMPLE),
     'dkd': (lambda seed: (*logits_of(seed), labels_of(seed), 4.0), PER_SAMPLE),

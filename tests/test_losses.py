@@ -18,6 +18,7 @@ from mtkd_rl.errors import MTKDError
 from mtkd_rl.losses import build_loss, functional
 from mtkd_rl.losses.functional import (
     channel_wise_kl,
+    channel_wise_logits,
     cosine,
     dist,
     dkd,
@@ -227,6 +228,39 @@ def test_logits_matter_up_to_a_shift(name: str, student: Tensor, teacher: Tensor
     by_sample = shift * torch.arange(1, B + 1, dtype=torch.float64)[:, None] / B
     moved = LOGIT[name](student + by_sample, teacher - shift)
     torch.testing.assert_close(moved, LOGIT[name](student, teacher), atol=1e-8, rtol=1e-8)
+
+
+@pytest.mark.parametrize('temperature', [1.0, 4.0])
+def test_channel_wise_logits_is_the_published_formula_over_what_counts(temperature: float) -> None:
+    student, teacher = pair(B, 9, C)
+    weight = (torch.arange(B * 9).reshape(B, 9) % 4).double()
+    weight[1] = 0.0
+    expected = []
+    for s, t, counts in zip(student.numpy(), teacher.numpy(), weight.numpy() > 0):
+        maps = [kl_of(softmax_of(b, temperature), softmax_of(a, temperature)) for a, b in zip(s[counts].T, t[counts].T)]
+        expected.append(temperature**2 * sum(maps) / len(maps) if counts.any() else 0.0)
+    assert channel_wise_logits(student, teacher, weight, temperature).tolist() == pytest.approx(expected)
+    assert not expected[1]
+
+
+def test_channel_wise_logits_of_what_does_not_count_teach_nothing() -> None:
+    student, teacher = pair(2, 9, C, dtype=torch.float32)
+    weight = torch.tensor([[1.0, 0.5] + 7 * [0.0], 9 * [0.0]])
+    with torch.no_grad():
+        student[0, 2:], teacher[0, 2:] = 1e30, -1e30
+    student.requires_grad_()
+    channel_wise_logits(student, teacher, weight, 1.0).sum().backward()
+    assert student.grad.isfinite().all()
+    assert not student.grad[weight == 0].any()
+    assert student.grad[0, :2].all()
+
+
+def test_channel_wise_logits_forget_the_level_of_a_class() -> None:
+    student, teacher = pair(B, 9, C)
+    weight = torch.ones(B, 9)
+    level = torch.arange(C).double()
+    moved = channel_wise_logits(student + level, teacher - level, weight, 2.0)
+    torch.testing.assert_close(moved, channel_wise_logits(student, teacher, weight, 2.0))
 
 
 def test_standardise_is_the_z_score() -> None:

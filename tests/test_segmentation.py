@@ -312,6 +312,36 @@ def test_two_classes_in_another_order(student, of):
     torch.testing.assert_close(lesson.feedback.knowledge.logit[:, 0], expected, rtol=1e-3, atol=1e-6)
 
 
+def test_pixels_count_as_the_students_own_loss_counts_them():
+    """By the weight of their class; the mean is over all that are labelled, as the loss takes it."""
+    given = [0.5 * (1 + c) for c in range(len(CLASSES))]
+    model = model_of('FCN', decode_head__loss_decode=dict(type='CrossEntropyLoss', class_weight=given))
+    data = segmented(model)
+    _, _, lesson = ask(model, dict(t=teacher('PSPNet')), data)
+    ours, theirs = scores_of(model, data), lesson.feedback.state.teachers[0].logits
+    p, q = theirs.softmax(dim=1), ours.softmax(dim=1)
+    labels = coarse_labels(data)
+    known = labels != 255
+    each = (p * (p / q).log()).sum(dim=1) * torch.tensor(given)[labels.clamp(max=len(CLASSES) - 1)]
+    expected = torch.stack([each[i][known[i]].mean() for i in range(2)])
+    torch.testing.assert_close(lesson.feedback.knowledge.logit[:, 0], expected, rtol=1e-3, atol=1e-6)
+
+
+def test_maps_of_scores_are_compared_class_by_class():
+    model = model_of('FCN')
+    data = segmented(model)
+    _, _, lesson = ask(model, dict(t=teacher('PSPNet')), data, logit='ChannelWiseLogits')
+    ours, theirs = scores_of(model, data), lesson.feedback.state.teachers[0].logits
+    known = coarse_labels(data) != 255
+    expected = []
+    for i in range(2):
+        p, q = (x[i][:, known[i]].softmax(dim=1) for x in (theirs, ours))
+        expected.append((p * (p / q).log()).sum(dim=1).mean())
+    torch.testing.assert_close(lesson.feedback.knowledge.logit[:, 0], torch.stack(expected), rtol=1e-3, atol=1e-6)
+    lesson.losses['loss_kd_logit'].backward()
+    assert model.decode_head.conv_seg.weight.grad.any()
+
+
 @pytest.mark.parametrize('loss', ['DKD', 'DIST'])
 def test_other_losses_on_pixels(loss):
     model = model_of('FCN')

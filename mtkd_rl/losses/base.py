@@ -9,27 +9,31 @@ from mtkd_rl.errors import MTKDError
 from mtkd_rl.registry import LOSSES, build
 
 Kind = Literal['logit', 'feature']
+Says = Literal['classes', 'maps', 'pictures']
 
 
 class LogitLoss(Protocol):
     """A loss between the logits of a student and of one teacher, without parameters.
 
     Attributes:
-        of: What it compares: scores of ``'classes'``, or fused ``'pictures'``, which take the place of logits.
+        of: What it compares: scores of ``'classes'``, row by row; ``'maps'`` of these scores over the places of a
+            picture; or fused ``'pictures'``, which take the place of logits.
         wants_target: Whether it looks at the target; such a loss is refused where rows of logits have no label.
     """
 
     kind: ClassVar[Literal['logit']]
-    of: ClassVar[Literal['classes', 'pictures']]
+    of: ClassVar[Says]
     wants_target: ClassVar[bool]
 
     def __call__(self, student: Tensor, teacher: Tensor, target: Tensor, temperature: float) -> Tensor:
         """The loss of every sample.
 
         Args:
-            student: Logits, ``(B, C)``, any floating dtype; or pictures ``(B, 1, H, W)`` in [0, 1].
+            student: Logits, ``(B, C)``, any floating dtype; maps of them, ``(B, P, C)`` for P places; or pictures
+                ``(B, 1, H, W)`` in [0, 1].
             teacher: The same shape.
-            target: Soft labels, ``(B, C)``; zeros where there are none.
+            target: Soft labels, ``(B, C)``; zeros where there are none. For maps instead how much each place counts,
+                ``(B, P)``, 0 where there is nothing to compare.
             temperature: Above 0.
 
         Returns:

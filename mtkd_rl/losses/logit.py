@@ -82,3 +82,20 @@ class DIST(_OnLogits):
     def __call__(self, student: Tensor, teacher: Tensor, target: Tensor, temperature: float) -> Tensor:
         """The loss of every sample, ``(B,)``; ``target`` plays no part."""
         return functional.dist(*self.prepared(student, teacher), temperature, self.beta, self.gamma)
+
+
+@LOSSES.register_module()
+@dataclass(frozen=True)
+class ChannelWiseLogits:
+    """Channel-wise distillation of the maps of class scores (Shu et al., 2021); see ``functional.channel_wise_logits``.
+
+    Every class counts alike, however few its pixels are. Only of models that score places: detectors and segmenters.
+    """
+
+    kind: ClassVar[Literal['logit']] = 'logit'
+    of: ClassVar[Literal['maps']] = 'maps'
+    wants_target: ClassVar[bool] = False
+
+    def __call__(self, student: Tensor, teacher: Tensor, target: Tensor, temperature: float) -> Tensor:
+        """The loss of every sample, ``(B,)``, of maps ``(B, P, C)``; ``target`` is the weight of the places."""
+        return functional.channel_wise_logits(student, teacher, target, temperature)

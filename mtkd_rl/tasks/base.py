@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from mtkd_rl.degradations import Degradations
 from mtkd_rl.errors import MTKDError
+from mtkd_rl.losses import Says
 from mtkd_rl.registry import TASKS, build
 from mtkd_rl.taps import Taps
 from mtkd_rl.teachers import Teacher
@@ -20,14 +21,15 @@ class Task(Protocol):
 
     Attributes:
         temperature: Of the logit losses, where neither the hook nor a teacher's entry gives one.
-        says: What its models say, and so what logit losses compare: scores of ``'classes'``, or fused ``'pictures'``.
+        says: What its models say, and so what logit losses may compare: scores of ``'classes'``, with places also
+            ``'maps'`` of these, or fused ``'pictures'``. The first is what they are called.
         logit_loss: Config of the logit loss, where the hook gives none.
         degradations: What makes challenging versions of its models' inputs, for self-learning.
         groups: How many groups ``Batch.group`` tells apart; known after ``meet``.
     """
 
     temperature: ClassVar[float]
-    says: ClassVar[Literal['classes', 'pictures']]
+    says: ClassVar[tuple[Says, ...]]
     logit_loss: ClassVar[dict[str, Any]]
     degradations: ClassVar[Degradations]
     groups: int

@@ -1,7 +1,7 @@
 """Single-label image classification with mmpretrain's classifiers; teachers may be any network that returns logits."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from mtkd_rl.degradations import Degradations, PictureDegradations
 from mtkd_rl.errors import MTKDError
+from mtkd_rl.losses import Says
 from mtkd_rl.losses.functional import kl_divergence, pool
 from mtkd_rl.registry import TASKS
 from mtkd_rl.taps import Tap, Taps, last_tensor
@@ -33,7 +34,7 @@ class Classification:
     """mmpretrain's ``ImageClassifier`` and its like, with one label a picture, also soft ones (Mixup, CutMix)."""
 
     temperature: ClassVar[float] = 4.0
-    says: ClassVar[Literal['classes', 'pictures']] = 'classes'
+    says: ClassVar[tuple[Says, ...]] = ('classes',)
     logit_loss: ClassVar[dict[str, Any]] = {'type': 'KD'}
     degradations: ClassVar[Degradations] = PictureDegradations()
 

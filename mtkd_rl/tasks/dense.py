@@ -7,7 +7,7 @@ gives a loss of every picture, also heads that nobody listed here.
 import copy
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from mmengine.structures import BaseDataElement
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mtkd_rl.degradations import Degradations, PictureDegradations
 from mtkd_rl.errors import MTKDError
+from mtkd_rl.losses import Says
 from mtkd_rl.losses.functional import pool
 from mtkd_rl.rng import isolated
 from mtkd_rl.taps import Tap, Taps
@@ -47,7 +48,7 @@ class Dense:
     """What the tasks of detectors and segmenters share; inherit, and write what is said of logits."""
 
     temperature: ClassVar[float] = 1.0
-    says: ClassVar[Literal['classes', 'pictures']] = 'classes'
+    says: ClassVar[tuple[Says, ...]] = ('classes', 'maps')
     logit_loss: ClassVar[dict[str, Any]] = {'type': 'KD'}
     degradations: ClassVar[Degradations] = PictureDegradations()
 

@@ -1,14 +1,14 @@
 """Infrared-visible fusion with ``mtkd_rl.fusion``'s models; the fused picture takes the place of logits."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from mtkd_rl.degradations import Degradations, FusionDegradations
 from mtkd_rl.errors import MTKDError
-from mtkd_rl.losses import FusedPicture
+from mtkd_rl.losses import FusedPicture, Says
 from mtkd_rl.losses.functional import pool
 from mtkd_rl.losses.functional.numerics import as_float
 from mtkd_rl.registry import TASKS
@@ -29,7 +29,7 @@ class Fusion:
     """
 
     temperature: ClassVar[float] = 1.0
-    says: ClassVar[Literal['classes', 'pictures']] = 'pictures'
+    says: ClassVar[tuple[Says, ...]] = ('pictures',)
     logit_loss: ClassVar[dict[str, Any]] = {'type': 'FusedPicture'}
     degradations: ClassVar[Degradations] = FusionDegradations()
 

@@ -33,7 +33,8 @@ class Pixels(NamedTuple):
 class Segmentation(Dense):
     """mmseg's segmenters: of one head, of a cascade of heads, and of masks that are classified.
 
-    Logits are compared pixel by pixel on the grid of the student's own, where the label is not void.
+    Logits are compared pixel by pixel on the grid of the student's own, where the label is not void. A pixel counts as
+    the student's own loss counts it: by the weight of its class, where there are such weights.
     """
 
     @staticmethod
@@ -46,8 +47,9 @@ class Segmentation(Dense):
         return isinstance(student, BaseSegmentor)
 
     def meet(self, student: nn.Module, teachers: Sequence[Teacher], classes: Sequence[str] | None) -> list[str | None]:
-        """Also remembers which label is void."""
+        """Also remembers which label is void, and how much pixels of each class count."""
         self.void = void_of(student)
+        self.class_weight = class_weight_of(student)
         return super().meet(student, teachers, classes)
 
     def correspond(self, student: nn.Module, teacher: nn.Module) -> str | None:
@@ -128,10 +130,15 @@ class Segmentation(Dense):
         student, teacher = (rows_of_pixels(x) for x in (ours, theirs))
         known = target.sum(dim=2)
         labelled = known.sum(dim=1, keepdim=True).clamp(min=1.0)
+        every = target
         if common is not None:
             student, teacher = student[:, :, list(common.student)], teacher[:, :, list(common.teacher)]
             target = target[:, :, list(common.student)]
             known = target.sum(dim=2)
+        if self.class_weight is not None:
+            weights = torch.ones(every.shape[2], device=ours.device)
+            weights[: len(self.class_weight)] = torch.tensor(self.class_weight, device=ours.device)
+            known = known * (every @ weights)
         # of all labelled pixels: who knows few classes says little, not the same in fewer places
         return Compared(student, teacher, known / labelled, target)
 
@@ -159,6 +166,15 @@ def last_head(model: Any) -> Any:
 def void_of(model: Any) -> int:
     """The label that a segmenter leaves out."""
     return int(getattr(last_head(model), 'ignore_index', 255))
+
+
+def class_weight_of(model: Any) -> Sequence[float] | None:
+    """How much the loss of a segmenter counts the pixels of each class; ``None`` where all count alike."""
+    losses: Any = getattr(last_head(model), 'loss_decode', None)
+    several = losses if isinstance(losses, nn.ModuleList) else [losses]
+    found: list[Any] = [getattr(loss, 'class_weight', None) for loss in several]
+    weights = next((weight for weight in found if weight is not None), None)
+    return None if weights is None else [float(weight) for weight in weights]
 
 
 def labels_of(samples: Sequence[Any]) -> Tensor | None:

@@ -112,6 +112,36 @@ def dist(student: Tensor, teacher: Tensor, temperature: float = 1.0, beta: float
     return temperature**2 * loss
 
 
+def channel_wise_logits(student: Tensor, teacher: Tensor, weight: Tensor, temperature: float) -> Tensor:
+    """Channel-wise distillation of class scores (CWD; Shu et al., 2021).
+
+    ``T^2 mean_c KL(softmax(t_c / T) || softmax(s_c / T))``, where the softmax of class c goes over the places of the
+    picture that count. So a class weighs the same whether it fills the picture or a corner of it.
+
+    Args:
+        student: Scores of C classes at P places, ``(B, P, C)``, any floating dtype.
+        teacher: The same shape.
+        weight: ``(B, P)``; places of weight 0 are left out, the others count alike.
+        temperature: T, above 0.
+
+    Returns:
+        ``(B,)``, float32 or float64, at least 0; 0 of a picture of which no place counts.
+    """
+    counts = (weight > 0).unsqueeze(1)
+    known = counts.any(dim=2, keepdim=True)
+    counts = counts | ~known  # of nothing there is no softmax: taken of everything, and left out at the end
+
+    def log_shares(scores: Tensor) -> Tensor:
+        scaled = as_float(scores).transpose(1, 2) / temperature
+        total = scaled.masked_fill(~counts, -torch.inf).logsumexp(dim=-1, keepdim=True)
+        # a place that does not count must stay finite, or 0 times it is none in the gradient
+        return torch.where(counts, scaled - total, 0.0)
+
+    log_p, log_q = log_shares(teacher), log_shares(student)
+    rows = (log_p.exp() * (log_p - log_q)).sum(-1).clamp_min(0)
+    return temperature**2 * (rows * known.squeeze(2)).mean(1)
+
+
 def standardise(logits: Tensor) -> Tensor:
     """Z-score over the classes (logit standardisation; Sun et al., 2024): ``(z - mean(z)) / std(z)``.
 
