@@ -34,12 +34,17 @@ class Job(NamedTuple):
     seed: int
     options: tuple[str, ...] = ()
 
+    @property
+    def told(self) -> str:
+        """How it is called where something is wrong with it."""
+        return f'{self.row}, seed {self.seed}'
+
 
 class Score(NamedTuple):
     """What a training reached.
 
     Attributes:
-        values: Metrics of the last validation by name.
+        values: Metrics of the last validation, or of a test, by name.
         seconds: Wall time of the process.
     """
 
@@ -66,8 +71,49 @@ def train(job: Job, metrics: Sequence[str], again: bool = False) -> Score:
         saved = json.loads(done.read_text())
         if saved['command'] == command and set(metrics) <= set(saved['scores']):
             return Score({metric: saved['scores'][metric] for metric in metrics}, saved['seconds'])
-    job.work_dir.mkdir(parents=True, exist_ok=True)
-    log = job.work_dir / 'log.txt'
+    seconds = on_one_core(command, job.work_dir, job.told)
+    newest = max(job.work_dir.glob('*/vis_data')).parent.name  # not what an earlier run reached there
+    try:
+        values = {metric: float(read_scalars(job.work_dir, metric, newest)[-1][metric]) for metric in metrics}
+    except MTKDError as error:
+        raise MTKDError(f'{job.told}: {error}; a detector that finds nothing has no mAP') from None
+    done.write_text(json.dumps({'command': command, 'scores': values, 'seconds': seconds}) + '\n')
+    return Score(values, seconds)
+
+
+def test(job: Job, config: str, metrics: Sequence[str]) -> Score:
+    """Scores the last checkpoint of a training that is done with another config, in a process of its own.
+
+    Args:
+        job: What was trained.
+        config: Path of a config with the same model; its test set is what counts.
+        metrics: Names of metrics of it.
+
+    Raises:
+        MTKDError: The run failed; the message has the last line it said. There is no such metric.
+    """
+    folder = job.work_dir / f'test_{Path(config).stem}'
+    checkpoint = (job.work_dir / 'last_checkpoint').read_text().strip()
+    seconds = on_one_core(['-m', 'mtkd_rl', 'test', config, checkpoint, '--work-dir', str(folder)], folder, job.told)
+    newest = max(folder.glob('*/*.json'))
+    seen = json.loads(newest.read_text())
+    missing = [metric for metric in metrics if metric not in seen]
+    if missing:
+        raise MTKDError(f'{job.told}: {config} has no {", ".join(missing)}; it has {", ".join(seen)}')
+    return Score({metric: float(seen[metric]) for metric in metrics}, seconds)
+
+
+def on_one_core(command: Sequence[str], folder: Path, told: str) -> float:
+    """Runs Python with arguments in a process of its own on one core; ``log.txt`` of the folder is what it said.
+
+    Returns:
+        Wall time in seconds.
+
+    Raises:
+        MTKDError: It failed; the message begins with ``told`` and has the last line it said.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / 'log.txt'
     started = time.perf_counter()
     with log.open('w') as file:
         process = subprocess.run(
@@ -79,35 +125,27 @@ def train(job: Job, metrics: Sequence[str], again: bool = False) -> Score:
         )
     if process.returncode != 0:
         last = (log.read_text().strip().splitlines() or ['it said nothing'])[-1]
-        raise MTKDError(f'{job.row}, seed {job.seed}: {last} (all of it: {log})')
-    newest = max(job.work_dir.glob('*/vis_data')).parent.name  # not what an earlier run reached there
-    try:
-        values = {metric: float(read_scalars(job.work_dir, metric, newest)[-1][metric]) for metric in metrics}
-    except MTKDError as error:
-        raise MTKDError(f'{job.row}, seed {job.seed}: {error}; a detector that finds nothing has no mAP') from None
-    score = Score(values, round(time.perf_counter() - started, 1))
-    done.write_text(json.dumps({'command': command, 'scores': values, 'seconds': score.seconds}) + '\n')
-    return score
+        raise MTKDError(f'{told}: {last} (all of it: {log})')
+    return round(time.perf_counter() - started, 1)
 
 
-def train_all(
-    jobs: Sequence[Job], metrics: Sequence[str], workers: int, tell: Callable[[Job, Score], None], again: bool = False
+def run_all(
+    work: Callable[[Job], Score], jobs: Sequence[Job], workers: int, tell: Callable[[Job, Score], None]
 ) -> dict[str, list[Score]]:
-    """Trains all, a few at a time.
+    """Does the same with all, a few at a time.
 
     Args:
+        work: What is done with a job, such as `train`.
         jobs: In the order of the table.
-        metrics: Names of scalars of the last validation.
         workers: How many at a time.
         tell: Is told of each that is done.
-        again: Train also what is done.
 
     Returns:
         Row to the scores of its seeds, in their order.
     """
     scores: dict[Job, Score] = {}
     with ThreadPoolExecutor(workers) as executor:
-        waiting = {executor.submit(train, job, metrics, again): job for job in jobs}
+        waiting = {executor.submit(work, job): job for job in jobs}
         try:
             for future in as_completed(waiting):
                 job = waiting[future]

@@ -16,6 +16,7 @@ from mtkd_rl.fusion.colour import luma8
 from mtkd_rl.fusion.export import export
 from mtkd_rl.fusion.inferencer import Inferencer, plan
 from mtkd_rl.fusion.metrics import score, trivial
+from mtkd_rl.fusion.transforms import PackPair, PairDegrade
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -157,3 +158,88 @@ def test_what_is_exported_says_the_same_at_any_size(network, ending, tmp_path):
 def test_export_to_another_ending(tmp_path):
     with pytest.raises(MTKDError, match=r'\.onnx and \.pt'):
         export(fusions.built(), tmp_path / 'student.xyz')
+
+
+# ---- how a model fares with worse pictures
+
+
+def packed(name: str = 'a', colour: bool = True, seed: int = 0) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    shape = (24, 30, 3) if colour else (24, 30)
+    infrared, visible = (rng.integers(0, 256, size, dtype=np.uint8) for size in ((24, 30), shape))
+    packed = PackPair().transform(dict(name=name, infrared=infrared, visible=visible))
+    assert packed is not None
+    return packed
+
+
+@pytest.mark.parametrize('colour', [True, False])
+def test_only_what_the_model_is_given_is_degraded(colour):
+    clean = packed(colour=colour)
+    worse = PairDegrade(severity=0.5).transform(packed(colour=colour))
+    assert worse['inputs'].dtype == torch.uint8
+    assert worse['inputs'].shape == clean['inputs'].shape
+    assert (worse['inputs'][0] != clean['inputs'][0]).any()
+    assert (worse['inputs'][1:] != clean['inputs'][1:]).any()
+    assert torch.equal(worse['data_samples'].infrared, clean['data_samples'].infrared)
+    assert torch.equal(worse['data_samples'].visible, clean['data_samples'].visible)
+    grey = worse['inputs'][1:]
+    assert colour or torch.equal(grey, grey[:1].expand(3, -1, -1))
+
+
+def test_every_model_is_given_the_same_degraded_pictures():
+    """Whatever was drawn before; other pairs and seeds have others; at severity 0 all stays as it was."""
+    first = PairDegrade().transform(packed())['inputs']
+    torch.rand(7)
+    assert torch.equal(PairDegrade().transform(packed())['inputs'], first)
+    assert not torch.equal(PairDegrade().transform(packed('b'))['inputs'], first)
+    assert not torch.equal(PairDegrade(seed=1).transform(packed())['inputs'], first)
+    assert torch.equal(PairDegrade(severity=0).transform(packed())['inputs'], packed()['inputs'])
+
+
+def test_degrading_in_the_wrong_place_or_too_much():
+    with pytest.raises(MTKDError, match='put it after PackPair'):
+        PairDegrade().transform(dict(infrared=np.zeros((4, 4), np.uint8)))
+    with pytest.raises(MTKDError, match=r'severity is 2; give a number from 0 to 1'):
+        PairDegrade(severity=2)
+
+
+SMALL = """
+default_scope = 'mtkd_rl'
+model = dict(type='FusionModel', network=dict(type='TinyFuser', width=4, depth=1))
+data = dict(type='FusionScenes', n=4, size=32, serialize_data=False, pipeline=[dict(type='PackPair')])
+train_dataloader = dict(batch_size=4, num_workers=0, dataset=data, sampler=dict(type='DefaultSampler', shuffle=True))
+val_dataloader = dict(batch_size=2, num_workers=0, dataset=data, sampler=dict(type='DefaultSampler', shuffle=False))
+test_dataloader = val_dataloader
+val_evaluator = dict(type='FusionMetric', names=['PSNR'])
+test_evaluator = val_evaluator
+train_cfg = dict(by_epoch=True, max_epochs=1)
+val_cfg = dict()
+test_cfg = dict()
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.01))
+visualizer = dict(type='FusionVisualizer', vis_backends=[dict(type='LocalVisBackend')])
+default_hooks = dict(visualization=dict(type='FusionVisualizationHook', pictures=3))
+"""
+WORSE = """
+_base_ = 'small.py'
+data = dict(pipeline=[dict(type='PackPair'), dict(type='PairDegrade')])
+test_dataloader = dict(dataset=data)
+"""
+
+
+@pytest.mark.slow
+def test_what_is_trained_is_compared_on_other_test_sets_too(tmp_path, capsys):
+    """And the first pairs of every validation and test are drawn."""
+    small, worse = tmp_path / 'small.py', tmp_path / 'worse.py'
+    small.write_text(SMALL)
+    worse.write_text(WORSE)
+    out = tmp_path / 'out'
+    command = [str(small), '--metric', 'mtkd/PSNR', '--seeds', '2', '--workers', '2', '--test', str(worse)]
+    tool('compare').main([*command, '--work-dir', str(out)])
+    summary = json.loads((out / 'summary.json').read_text())
+    (clean,), (degraded,) = summary['rows'], summary['worse']
+    assert clean['name'] == degraded['name'] == 'small'
+    assert len(degraded['mtkd/PSNR']['values']) == 2
+    assert degraded['mtkd/PSNR']['mean'] < clean['mtkd/PSNR']['mean']
+    assert 'worse' in capsys.readouterr().out
+    assert len(list((out / 'small' / 'seed_0').glob('2*/vis_data/vis_image/*.png'))) == 3
+    assert len(list((out / 'small' / 'seed_0' / 'test_worse').glob('*/vis_data/vis_image/*.png'))) == 3

@@ -9,15 +9,17 @@ import os
 import statistics
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from mtkd_rl import tooling
-from mtkd_rl.experiment import Job, Score, summarise, train_all
+from mtkd_rl.experiment import Job, Score, run_all, summarise, test, train
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
@@ -32,13 +34,18 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument('--workers', type=tooling.positive, default=max(1, os.cpu_count() or 1), help='runs at a time')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/compare'), help='default: work_dirs/compare')
     parser.add_argument('--again', action='store_true', help='train also what is done')
+    parser.add_argument(
+        '--test', nargs='+', default=(), metavar='CONFIG', help='also score each checkpoint on the test set of these'
+    )
     parser.add_argument('--cfg-options', nargs='+', default=(), metavar='KEY=VALUE', help='for all configs')
     return parser.parse_args(argv)
 
 
-def table(rows: Mapping[str, Sequence[Score]], metrics: Sequence[str], percent: float, seeds: int) -> Table:
+def table(
+    rows: Mapping[str, Sequence[Score]], metrics: Sequence[str], percent: float, seeds: int, title: str | None = None
+) -> Table:
     """The rows, for the terminal; of a single metric also what each seed reached."""
-    shown = Table(caption=f'mean ± sd of {seeds} seeds')
+    shown = Table(title=title, caption=f'mean ± sd of {seeds} seeds')
     for heading in ('', *metrics, *(['each'] if len(metrics) == 1 else []), 'seconds'):
         shown.add_column(heading, justify='left' if not heading else 'right')
     for name, scores in rows.items():
@@ -48,6 +55,18 @@ def table(rows: Mapping[str, Sequence[Score]], metrics: Sequence[str], percent: 
             cells.append(', '.join(f'{value:.2f}' for value in told[0].values))
         shown.add_row(name, *cells, f'{statistics.mean(score.seconds for score in scores):.0f}')
     return shown
+
+
+def in_numbers(rows: Mapping[str, Sequence[Score]], metrics: Sequence[str], percent: float) -> list[dict[str, Any]]:
+    """The same for machines."""
+    return [
+        {
+            'name': row,
+            **{metric: summarise(seen, metric, percent)._asdict() for metric in metrics},
+            'seconds': [score.seconds for score in seen],
+        }
+        for row, seen in rows.items()
+    ]
 
 
 @tooling.reports_errors
@@ -62,28 +81,27 @@ def main(argv: Sequence[str] | None = None) -> None:
         for seed in seeds
         for row, config in rows.items()
     ]
+    steps: dict[str | None, Callable[[Job], Score]] = {None: partial(train, metrics=args.metric, again=args.again)}
+    steps |= {Path(config).stem: partial(test, config=config, metrics=args.metric) for config in args.test}
+    summary: dict[str, Any] = {'metrics': args.metric, 'options': list(args.cfg_options)}
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task('', total=len(jobs))
+    tables = []
+    for title, work in steps.items():
+        with Progress(*columns, console=console) as progress:
+            bar = progress.add_task(title or '', total=len(jobs))
 
-        def tell(job: Job, score: Score) -> None:
-            values = '   '.join(f'{args.percent * score.values[metric]:6.2f}' for metric in args.metric)
-            progress.console.print(f'  {job.row:<40} seed {job.seed}   {values}   {score.seconds:.0f} s')
-            progress.advance(bar)
+            def tell(job: Job, score: Score, progress: Progress = progress, bar: TaskID = bar) -> None:
+                values = '   '.join(f'{args.percent * score.values[metric]:6.2f}' for metric in args.metric)
+                progress.console.print(f'  {job.row:<40} seed {job.seed}   {values}   {score.seconds:.0f} s')
+                progress.advance(bar)
 
-        scores = train_all(jobs, args.metric, args.workers, tell, args.again)
-    ordered = {row: scores[row] for row in rows}
-    told = [
-        {
-            'name': row,
-            **{metric: summarise(seen, metric, args.percent)._asdict() for metric in args.metric},
-            'seconds': [score.seconds for score in seen],
-        }
-        for row, seen in ordered.items()
-    ]
-    summary = {'metrics': args.metric, 'options': list(args.cfg_options), 'rows': told}
+            scores = run_all(work, jobs, args.workers, tell)
+        ordered = {row: scores[row] for row in rows}
+        summary['rows' if title is None else title] = in_numbers(ordered, args.metric, args.percent)
+        tables.append(table(ordered, args.metric, args.percent, args.seeds, title))
     (args.work_dir / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n')
-    console.print(table(ordered, args.metric, args.percent, args.seeds))
+    for each in tables:
+        console.print(each)
     console.print(f'all figures: {args.work_dir / "summary.json"}')
 
 

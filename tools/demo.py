@@ -11,6 +11,7 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from mtkd_rl import tooling
-from mtkd_rl.experiment import Job, Score, summarise, train_all
+from mtkd_rl.experiment import Job, Score, run_all, summarise, train
 from mtkd_rl.fusion.inferencer import Inferencer
 from mtkd_rl.fusion.metrics import score, trivial
 from mtkd_rl.fusion.visualizer import sheet, side_by_side
@@ -181,7 +182,8 @@ def run(demo: Demo, jobs: Sequence[Job], workers: int, progress: Progress) -> di
         progress.console.print(f'  {job.row:<16} seed {job.seed}   {name} {demo.percent * score.values[logged]:6.2f}')
         progress.advance(bar)
 
-    return train_all(jobs, list(demo.metrics.values()), workers, tell, again=True)
+    work = partial(train, metrics=list(demo.metrics.values()), again=True)
+    return run_all(work, jobs, workers, tell)
 
 
 def rows_of(demo: Demo, scores: dict[str, list[Score]]) -> list[dict[str, Any]]:

@@ -12,5 +12,9 @@ custom_hooks = [
         type='mtkd_rl.MTKDHook',
         teachers={{_base_.teachers}},
         strategy=dict(type='PPOWeighting', rollout=128, batch_size=64),  # a run has few pictures
+        logit_loss=dict(type='ChannelWiseLogits'),
+        logit_weight=3.0,
+        temperature=1.0,
+        feature_loss=None,
     )
 ]

@@ -12,5 +12,9 @@ custom_hooks = [
         type='mtkd_rl.MTKDHook',
         teachers=dict(segformer={{_base_.teachers.segformer}}),
         strategy=dict(type='AverageWeighting'),
+        logit_loss=dict(type='ChannelWiseLogits'),
+        logit_weight=3.0,
+        temperature=1.0,
+        feature_loss=None,
     )
 ]

@@ -5,6 +5,6 @@ network makes the fused luma of it (``models``), taught without labels (``losses
 and the picture is scored as it would be written to a file (``metrics``).
 """
 
-from mtkd_rl.fusion import datasets, losses, metrics, models, preprocessor, transforms, visualizer
+from mtkd_rl.fusion import datasets, hook, losses, metrics, models, preprocessor, transforms, visualizer
 
-__all__ = ['datasets', 'losses', 'metrics', 'models', 'preprocessor', 'transforms', 'visualizer']
+__all__ = ['datasets', 'hook', 'losses', 'metrics', 'models', 'preprocessor', 'transforms', 'visualizer']

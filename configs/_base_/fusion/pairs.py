@@ -43,4 +43,8 @@ test_cfg = dict()
 auto_scale_lr = dict(base_batch_size=8)
 
 visualizer = dict(type='FusionVisualizer', _delete_=True, vis_backends=[dict(type='LocalVisBackend')])
-default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=max_epochs, max_keep_ckpts=1))
+default_hooks = dict(
+    logger=dict(interval=10),
+    checkpoint=dict(interval=max_epochs, max_keep_ckpts=1),
+    visualization=dict(type='FusionVisualizationHook'),
+)

@@ -35,4 +35,8 @@ val_cfg = dict()
 test_cfg = dict()
 
 visualizer = dict(type='FusionVisualizer', _delete_=True, vis_backends=[dict(type='LocalVisBackend')])
-default_hooks = dict(logger=dict(interval=5), checkpoint=dict(interval=max_epochs, max_keep_ckpts=1))
+default_hooks = dict(
+    logger=dict(interval=5),
+    checkpoint=dict(interval=max_epochs, max_keep_ckpts=1),
+    visualization=dict(type='FusionVisualizationHook'),
+)
