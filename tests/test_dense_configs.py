@@ -268,7 +268,7 @@ def test_made_data_that_nobody_could_use_are_refused(options: dict[str, Any], tm
 # -- BCCD and CamVid
 
 
-SMALL = {'bccd': ('tiny_atss_bccd', 'retinanet'), 'camvid': ('tiny_segformer_camvid', 'segformer')}
+SMALL = {'bccd': ('tiny_atss_bccd', 'retinanet'), 'camvid': ('tiny_segformer_camvid', 'deeplab')}
 
 
 @pytest.mark.parametrize('folder', SMALL)

@@ -7,7 +7,7 @@ from mmengine.evaluator import Evaluator
 from PIL import Image
 
 from mtkd_rl.errors import MTKDError
-from mtkd_rl.fusion.metrics import NAMES, PROTOCOLS, FusionMetric, score, trivial
+from mtkd_rl.fusion.metrics import NAMES, PROTOCOLS, FusionMetric, IdealMetric, score, to_ideal, trivial
 from mtkd_rl.fusion.metrics.__main__ import main
 from mtkd_rl.fusion.structures import FusionDataSample
 from mtkd_rl.registry import METRICS
@@ -146,3 +146,26 @@ def test_sizes_that_differ_are_an_error(files, tmp_path, capsys):
     Image.fromarray(pictures()[0][:-1]).save(tmp_path / 'other.png')
     assert main([files[1], files[2], str(tmp_path / 'other.png')]) == 1
     assert capsys.readouterr().err.startswith('error: the pictures differ in size')
+
+
+# ---- what there was to see
+
+
+def test_distance_from_what_there_was_to_see():
+    ideal = np.random.default_rng(0).integers(0, 200, (20, 24), dtype=np.uint8)
+    brighter = to_ideal(ideal + np.uint8(10), ideal)
+    assert brighter['PSNR'] == pytest.approx(20 * np.log10(255 / 10))
+    assert to_ideal(ideal, ideal)['SSIM'] == 1
+    assert brighter['SSIM'] < 1
+    colour = np.repeat(ideal[..., None], 3, axis=2)
+    assert to_ideal(colour + np.uint8(10), ideal) == brighter
+
+
+def test_the_evaluator_of_made_scenes():
+    ideal, fused = pictures()[1], pictures(1)[1]
+    sample = FusionDataSample(ideal=torch.from_numpy(ideal)[None], fused=torch.from_numpy(fused)[None])
+    evaluator = Evaluator(IdealMetric())
+    evaluator.process([sample])
+    assert evaluator.evaluate(1) == {f'ideal/{name}': value for name, value in to_ideal(fused, ideal).items()}
+    with pytest.raises(MTKDError, match='score real pairs with FusionMetric'):
+        evaluator.process([FusionDataSample(fused=torch.from_numpy(fused)[None])])

@@ -25,7 +25,7 @@ from rich.table import Table
 from mtkd_rl import tooling
 from mtkd_rl.experiment import Job, Score, run_all, summarise, train
 from mtkd_rl.fusion.inferencer import Inferencer
-from mtkd_rl.fusion.metrics import score, trivial
+from mtkd_rl.fusion.metrics import score, to_ideal, trivial
 from mtkd_rl.fusion.visualizer import sheet, side_by_side
 from mtkd_rl.pictures import draw, look
 from mtkd_rl.plot import plot_weights
@@ -160,9 +160,12 @@ DEMOS = {
         name='fusion_scenes',
         ways=('alone', 'average', 'mtkd-rl'),
         seeds=2,
-        metrics={name.lower(): f'mtkd/{name}' for name in ('PSNR', 'SSIM', 'VIF', 'Qabf', 'SCD')},
+        metrics={
+            **{f'ideal_{name.lower()}': f'ideal/{name}' for name in ('PSNR', 'SSIM')},
+            **{name.lower(): f'mtkd/{name}' for name in ('PSNR', 'SSIM', 'VIF', 'Qabf', 'SCD')},
+        },
         percent=1,
-        title='Fused pictures of 100 scenes, protocol mtkd',
+        title='Fused pictures of 60 scenes: against what there was to see, and against the sources (protocol mtkd)',
         teachers={
             'dense': 'was taught the mean of both, and their structure',
             'gradient': 'was taught the brightest of both, and all edges',
@@ -202,22 +205,21 @@ def rows_of(demo: Demo, scores: dict[str, list[Score]]) -> list[dict[str, Any]]:
 def table(demo: Demo, rows: Sequence[dict[str, Any]], seeds: int) -> Table:
     """The rows, for the terminal."""
     meaning = {**WAYS, **TRIVIAL, **{f'teacher:{name}': knows for name, knows in demo.teachers.items()}}
-    shown = Table(title=demo.title, caption=f'students: mean ± sd of {seeds} seeds')
+    several = len(demo.metrics) > 1  # a terminal has no room for all
+    spread = 'mean (sd: summary.json)' if several else 'mean ± sd'
+    shown = Table(title=demo.title, caption=f'students: {spread} of {seeds} seeds')
     shown.add_column('')
     for name in demo.metrics:
         shown.add_column(name, justify='right')
-    if len(demo.metrics) == 1:  # a terminal has no room for both
+    if not several:
         shown.add_column('', style='dim')
     for row in rows:
         if row['name'] == f'teacher:{next(iter(demo.teachers))}':
             shown.add_section()
-        told = row['name'] in demo.ways
-        cells = [
-            f'{row[name]:.2f}' + (f' ± {row["sd"][name] if len(demo.metrics) > 1 else row["sd"]:.2f}' if told else '')
-            for name in demo.metrics
-        ]
         name = row['name']
-        said = [meaning[name]] if len(demo.metrics) == 1 else []
+        spread = f' ± {row["sd"]:.2f}' if name in demo.ways and not several else ''
+        cells = [f'{row[metric]:.2f}{spread}' for metric in demo.metrics]
+        said = [] if several else [meaning[name]]
         shown.add_row(f'[bold]{name}[/]' if name == 'mtkd-rl' else name, *cells, *said)
     return shown
 
@@ -237,14 +239,16 @@ def validation_pairs(demo: Demo) -> list[dict[str, Any]]:
 
 def trivial_rows(demo: Demo) -> list[dict[str, Any]]:
     """The rows of the mean and the maximum of the sources, which need no method."""
-    wanted = {name: logged.split('/')[1] for name, logged in demo.metrics.items()}
+    names = [logged.split('/')[1] for logged in demo.metrics.values() if logged.startswith('mtkd/')]
     scored: dict[str, list[dict[str, float]]] = {}
     for pair in validation_pairs(demo):
         sources = pair['infrared'], pair['visible']
         for row, fused in trivial(*sources).items():
-            scored.setdefault(row, []).append(score(fused, *sources, metrics=list(wanted.values())))
+            seen = {f'mtkd/{name}': value for name, value in score(fused, *sources, metrics=names).items()}
+            seen |= {f'ideal/{name}': value for name, value in to_ideal(fused, pair['ideal']).items()}
+            scored.setdefault(row, []).append(seen)
     return [
-        {'name': row, **{name: round(fmean(each[m] for each in seen), 4) for name, m in wanted.items()}}
+        {'name': row, **{name: round(fmean(each[m] for each in seen), 4) for name, m in demo.metrics.items()}}
         for row, seen in scored.items()
     ]
 

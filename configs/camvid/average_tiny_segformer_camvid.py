@@ -14,7 +14,6 @@ custom_hooks = [
         strategy=dict(type='AverageWeighting'),
         logit_loss=dict(type='ChannelWiseLogits'),
         logit_weight=3.0,
-        temperature=1.0,
         feature_loss=None,
     )
 ]

@@ -14,7 +14,6 @@ custom_hooks = [
         strategy=dict(type='PPOWeighting', rollout=128, batch_size=64),  # a run has few pictures
         logit_loss=dict(type='ChannelWiseLogits'),
         logit_weight=3.0,
-        temperature=1.0,
         feature_loss=None,
     )
 ]

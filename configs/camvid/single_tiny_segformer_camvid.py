@@ -10,11 +10,10 @@ _base_ = ['students/tiny_segformer_camvid.py', '_base_/teachers.py']
 custom_hooks = [
     dict(
         type='mtkd_rl.MTKDHook',
-        teachers=dict(segformer={{_base_.teachers.segformer}}),
+        teachers=dict(deeplab={{_base_.teachers.deeplab}}),
         strategy=dict(type='AverageWeighting'),
         logit_loss=dict(type='ChannelWiseLogits'),
         logit_weight=3.0,
-        temperature=1.0,
         feature_loss=None,
     )
 ]

@@ -1,5 +1,6 @@
 """What is known of one pair of pictures, in mmengine's form."""
 
+import numpy as np
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
@@ -25,3 +26,9 @@ class FusionDataSample(BaseDataElement):
     ideal: Tensor
     chroma: Tensor
     fused: Tensor
+
+
+def picture_of(planes: Tensor) -> np.ndarray:
+    """A picture of a data sample, uint8 ``(C, H, W)``, as ``(H, W)`` of one channel or ``(H, W, 3)``."""
+    picture = planes.detach().cpu().numpy()
+    return picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)

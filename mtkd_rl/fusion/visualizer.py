@@ -10,10 +10,9 @@ import numpy as np
 from mmengine.dist import master_only
 from mmengine.visualization import Visualizer
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
 
 from mtkd_rl.errors import MTKDError
-from mtkd_rl.fusion.structures import FusionDataSample
+from mtkd_rl.fusion.structures import FusionDataSample, picture_of
 from mtkd_rl.registry import VISUALIZERS
 
 GAP = 4
@@ -51,12 +50,6 @@ def sheet(rows: Sequence[np.ndarray]) -> np.ndarray:
         uint8 ``(H, W, 3)``, white where a row is shorter than others.
     """
     return _joined(list(rows), axis=0)
-
-
-def picture_of(planes: Tensor) -> np.ndarray:
-    """A picture of a data sample, uint8 ``(C, H, W)``, as ``(H, W)`` of one channel or ``(H, W, 3)``."""
-    picture = planes.detach().cpu().numpy()
-    return picture[0] if len(picture) == 1 else picture.transpose(1, 2, 0)
 
 
 def _rgb(picture: np.ndarray) -> np.ndarray:

@@ -1,6 +1,10 @@
 # The pool of the CamVid configs. Train each config of ../teachers first; the checkpoints are looked for where
 # tools/train.py leaves them.
 teachers = dict(
+    deeplab=dict(
+        config='{{fileDirname}}/../teachers/deeplab_camvid.py',
+        checkpoint='work_dirs/deeplab_camvid/epoch_20.pth',
+    ),
     segformer=dict(
         config='{{fileDirname}}/../teachers/segformer_camvid.py',
         checkpoint='work_dirs/segformer_camvid/epoch_20.pth',
@@ -8,9 +12,5 @@ teachers = dict(
     fpn=dict(
         config='{{fileDirname}}/../teachers/fpn_camvid.py',
         checkpoint='work_dirs/fpn_camvid/epoch_20.pth',
-    ),
-    pspnet=dict(
-        config='{{fileDirname}}/../teachers/pspnet_camvid.py',
-        checkpoint='work_dirs/pspnet_camvid/epoch_20.pth',
     ),
 )

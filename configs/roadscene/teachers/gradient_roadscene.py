@@ -4,3 +4,5 @@
 # Time: not yet run here
 # Result: not yet run here
 _base_ = ['../_base_/roadscene.py', '../../_base_/fusion/gradient.py']
+
+model = dict(network=dict(width=8))

@@ -2,6 +2,18 @@
 
 from mtkd_rl.fusion.metrics.base import LOWER_IS_BETTER, NAMES, Metric, Protocol
 from mtkd_rl.fusion.metrics.evaluator import FusionMetric
+from mtkd_rl.fusion.metrics.ideal import IdealMetric, to_ideal
 from mtkd_rl.fusion.metrics.scoring import PROTOCOLS, score, trivial
 
-__all__ = ['LOWER_IS_BETTER', 'NAMES', 'PROTOCOLS', 'FusionMetric', 'Metric', 'Protocol', 'score', 'trivial']
+__all__ = [
+    'LOWER_IS_BETTER',
+    'NAMES',
+    'PROTOCOLS',
+    'FusionMetric',
+    'IdealMetric',
+    'Metric',
+    'Protocol',
+    'score',
+    'to_ideal',
+    'trivial',
+]

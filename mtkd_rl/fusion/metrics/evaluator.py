@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.structures import BaseDataElement
-from torch import Tensor
 
 from mtkd_rl.fusion.metrics.scoring import chosen, find_protocol, score
+from mtkd_rl.fusion.structures import picture_of
 from mtkd_rl.registry import METRICS
 
 
@@ -51,15 +51,9 @@ class FusionMetric(BaseMetric):
         """
         for sample in data_samples:
             fields = sample.to_dict() if isinstance(sample, BaseDataElement) else sample
-            fused, infrared, visible = (_picture(fields[role]) for role in ('fused', 'infrared', 'visible'))
+            fused, infrared, visible = (picture_of(fields[role]) for role in ('fused', 'infrared', 'visible'))
             self.results.append(score(fused, infrared, visible, self.protocol, self.names))
 
     def compute_metrics(self, results: list[dict[str, float]]) -> dict[str, float]:
         """The mean of each metric over all pictures."""
         return {name: float(np.mean([result[name] for result in results])) for name in self.names}
-
-
-def _picture(planes: Tensor) -> np.ndarray:
-    """``(1, h, w)`` to ``(h, w)``, ``(3, h, w)`` to ``(h, w, 3)``."""
-    picture = planes.cpu().numpy().transpose(1, 2, 0)
-    return picture[..., 0] if picture.shape[2] == 1 else picture
