@@ -10,6 +10,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mtkd_rl.cache import TeacherCache
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.guard import Guard
 from mtkd_rl.losses import FeatureLoss, LogitLoss
@@ -75,6 +76,7 @@ class Distiller:
         seed: Of adapters and agent.
         guard: What keeps the student from harm; ``None`` for nothing: a weight that is ``None`` is then 1.
         self_learner: With which the student teaches itself; ``None`` if it does not.
+        cache: Of what teachers said; ``None`` for none.
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Distiller:
         classes: Sequence[str] | None = None,
         guard: Guard | None = None,
         self_learner: SelfLearner | None = None,
+        cache: TeacherCache | None = None,
     ) -> None:
         self.student = student
         self.teachers = teachers
@@ -104,6 +107,7 @@ class Distiller:
         self.feature_loss = feature_loss
         self.weights = dict(zip(KINDS, (logit_weight, feature_weight)))
         self.guard = guard
+        self.cache = cache
         self.seed = seed
         self.device = next(student.parameters()).device
         self.incomparable = dict(zip((each.name for each in teachers), task.meet(student, teachers, classes)))
@@ -225,9 +229,12 @@ class Distiller:
             if teacher.name in gone and teacher.name in self._shapes:
                 answers.append(self._shapes[teacher.name].map(lambda x: x.new_zeros(len(batch.inputs), *x.shape[1:])))
                 continue
-            if teacher.contract not in converted:
-                converted[teacher.contract] = convert(batch.inputs, self.source, teacher.contract)
-            outputs = self._ask_one(i, teacher, converted[teacher.contract], batch)
+            outputs = None if self.cache is None else self.cache.read(teacher, batch)
+            if outputs is None:
+                if teacher.contract not in converted:
+                    converted[teacher.contract] = convert(batch.inputs, self.source, teacher.contract)
+                outputs = self._ask_one(i, teacher, converted[teacher.contract], batch)
+                outputs = outputs if self.cache is None else self.cache.keep(teacher, batch, outputs)
             self._shapes[teacher.name] = outputs.map(lambda x: x.new_empty(0, *x.shape[1:]))
             answers.append(outputs)
         return tuple(answers)

@@ -12,13 +12,14 @@ from mmengine.dist import all_gather_object, broadcast_object_list, get_world_si
 from mmengine.hooks import Hook, LoggerHook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmengine.utils import apply_to
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from mtkd_rl.adapter_optimizer import AdapterOptimizer, gradients_of, set_gradients
+from mtkd_rl.cache import build_cache, install
 from mtkd_rl.distiller import Distiller, Lesson
 from mtkd_rl.errors import MTKDError, candidates, check_number
 from mtkd_rl.guard import Findings, build_guard, news
@@ -75,6 +76,8 @@ class MTKDHook(Hook):
             the wrong way; ``None`` for no guard.
         self_learning: Options of ``mtkd_rl.self_learning.learner.SelfLearner``, with which the student also teaches
             itself on challenging versions of its samples; ``None`` if it does not.
+        cache: Options of ``mtkd_rl.cache.TeacherCache``, with which teachers are asked once about each of several
+            augmented views of a sample; ``None`` asks them in every iteration.
         allow_other_teachers: Resume although the teachers are not those of the checkpoint. Where their names differ,
             only the student goes on; adapters and agent start anew.
         trust: Let mmengine unpickle whatever the config's other checkpoints hold (``load_from``, resumption, initial
@@ -104,6 +107,7 @@ class MTKDHook(Hook):
         by_epoch: bool = True,
         guard: dict[str, Any] | None = {},  # noqa: B006
         self_learning: dict[str, Any] | None = None,
+        cache: dict[str, Any] | None = None,
         allow_other_teachers: bool = False,
         trust: bool = False,
         **unknown: Any,
@@ -133,6 +137,7 @@ class MTKDHook(Hook):
         self.begin, self.end, self.warmup, self.by_epoch = begin, end, warmup, by_epoch
         self.guard = None if guard is None else build_guard(guard)
         self.self_learner = None if self_learning is None else build_self_learner(self_learning)
+        self.cache = None if cache is None else build_cache(cache)
         self.allow_other_teachers = allow_other_teachers
         self.trust = trust
         if logit_loss is None and self.feature_loss is None:
@@ -166,6 +171,8 @@ class MTKDHook(Hook):
         self.distiller = self.assemble(student, runner.cfg, _common_seed(runner), classes)
         if self.self_learner is not None:
             self.self_learner.take(set_aside(runner, student, self.self_learner.held_out, self.distiller.seed))
+        self._views = None if self.cache is None else install(runner, student, self.cache)
+        self.distiller.cache = None if self._views is None else self.cache
         self.pool = pool = self.distiller.teachers
         self.adapter_optimizer = AdapterOptimizer(self.adapter_lr)
         self.monitor = Monitor([teacher.name for teacher in pool], self.distiller.kinds)
@@ -228,11 +235,18 @@ class MTKDHook(Hook):
             classes=classes,
         )
 
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Says which views come next."""
+        if self._views is not None and isinstance(runner.train_loop, EpochBasedTrainLoop):
+            self._views.epoch = runner.epoch
+
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Sets how strong the distillation is in this iteration; at 0 no teacher runs."""
         now = runner.iter / epoch_length(runner.train_dataloader) if self.by_epoch else runner.iter
         self._factor = schedule(now, self.begin, self.end, self.warmup)
         self.adapter_optimizer.before_step(runner.optim_wrapper)
+        if self._views is not None and self.cache is not None:
+            self._views.views = max(1, self.cache.views)  # as many as the budget has room for
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """After the student's step: the adapters' step, the strategy's learning, the statistics."""
@@ -274,7 +288,11 @@ class MTKDHook(Hook):
         for handle in self._handles:
             handle.remove()
         self.distiller.close()
+        if self.cache is not None:
+            self.cache.close()
         if runner.rank == 0:
+            for line in [] if self.distiller.cache is None else self.distiller.cache.lines():
+                runner.logger.info(f'mtkd_rl: {line}')
             lines = write_summary(Path(runner.work_dir), self.monitor, self.distiller.guard, self.strategy)
             for line in lines:
                 runner.logger.info(f'mtkd_rl: {line}')

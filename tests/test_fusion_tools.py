@@ -121,7 +121,10 @@ def test_folders_are_scored_beside_mean_and_maximum(tmp_path, capsys):
         pairs[i] = infrared, visible
     file = tmp_path / 'scores.json'
     folders = [str(tmp_path / name) for name in ('ir', 'vi', 'ours')]
-    assert tool('eval_fusion').main([*folders, '--metrics', 'EN', 'PSNR', '--json', str(file)]) == 0
+    drawn = tmp_path / 'drawn' / 'sheet.png'
+    options = ['--metrics', 'EN', 'PSNR', '--json', str(file), '--sheet', str(drawn)]
+    assert tool('eval_fusion').main([*folders, *options]) == 0
+    assert np.array(Image.open(drawn)).shape[0] > 2 * 160
     found = json.loads(file.read_text())
     assert found['protocol'] == 'mtkd'
     assert list(found['means']) == ['mean', 'maximum', 'ours']

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -23,9 +24,16 @@ from mtkd_rl.fusion.datasets.layouts import match, pictures
 from mtkd_rl.fusion.metrics import LOWER_IS_BETTER, PROTOCOLS, score, trivial
 from mtkd_rl.fusion.metrics.scoring import chosen, find_protocol
 from mtkd_rl.fusion.transforms.loading import read_pair, read_picture
+from mtkd_rl.fusion.visualizer import sheet, side_by_side
 
 Scores = dict[str, dict[str, float]]
 """Row of the table to metric to value."""
+
+Pair = tuple[str, Path, Path, Mapping[str, Path]]
+"""Name, infrared, visible, and what each method fused of it."""
+
+SHOWN = 4
+"""Pairs of a sheet."""
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
@@ -36,13 +44,12 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument('--protocol', default='mtkd', help=f'one of {", ".join(PROTOCOLS)} (default: mtkd)')
     parser.add_argument('--metrics', nargs='+', metavar='NAME', help='such as PSNR SSIM (default: all of the protocol)')
     parser.add_argument('--workers', type=tooling.positive, default=1, help='pictures at a time (default: 1)')
+    parser.add_argument('--sheet', type=Path, metavar='FILE', help='also draw the first pairs beside what was fused')
     parser.add_argument('--json', type=Path, metavar='FILE', help='also write the means, and those of every picture')
     return parser.parse_args(argv)
 
 
-def score_pair(
-    job: tuple[str, Path, Path, Mapping[str, Path]], protocol: str, metrics: Sequence[str]
-) -> tuple[str, Scores | str]:
+def score_pair(job: Pair, protocol: str, metrics: Sequence[str]) -> tuple[str, Scores | str]:
     """Scores one pair under every method.
 
     Returns:
@@ -57,9 +64,7 @@ def score_pair(
         return name, str(error)
 
 
-def jobs_of(
-    infrared: Path, visible: Path, methods: Mapping[str, Path]
-) -> Iterator[tuple[str, Path, Path, Mapping[str, Path]]]:
+def jobs_of(infrared: Path, visible: Path, methods: Mapping[str, Path]) -> Iterator[Pair]:
     """The pairs that every method has fused.
 
     Raises:
@@ -71,6 +76,16 @@ def jobs_of(
             if name not in there:
                 raise MTKDError(f'{methods[method]}: there is no fused picture named {name}; fuse all pairs')
         yield name, *pair, {method: there[name] for method, there in fused.items()}
+
+
+def draw(jobs: Sequence[Pair], path: Path) -> None:
+    """Writes a sheet: a row for each pair, the sources and what every method fused."""
+    rows = []
+    for _, infrared, visible, fused in jobs:
+        made = {method: read_picture(file) for method, file in fused.items()}
+        rows.append(side_by_side(*read_pair(infrared, visible), made, height=160))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(sheet(rows)).save(path)
 
 
 def table(rows: Scores, protocol: str, pairs: int) -> Table:
@@ -120,6 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for row, values in columns.items()
     }
     console.print(table(means, args.protocol, len(each)))
+    if args.sheet:
+        draw([job for job in jobs if job[0] in each][:SHOWN], args.sheet)
     if args.json:
         args.json.write_text(json.dumps({'protocol': args.protocol, 'means': means, 'pairs': each}, indent=1) + '\n')
     return 1 if failed else 0

@@ -1,0 +1,323 @@
+"""The cache of a pool: a shelf for each teacher, on which lies what it said of every view."""
+
+import hashlib
+import inspect
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmengine.logging import print_log
+
+from mtkd_rl.cache.store import HEAD, Store
+from mtkd_rl.cache.views import VIEW
+from mtkd_rl.errors import MTKDError, candidates, check_number
+from mtkd_rl.losses.functional import pool
+from mtkd_rl.teachers import Teacher
+from mtkd_rl.types import Batch, Outputs
+
+FORMAT = 1
+"""Of what is on a shelf; another number finds none of the old ones."""
+
+UNITS = {'B': 1, 'kB': 10**3, 'MB': 10**6, 'GB': 10**9, 'TB': 10**12}
+
+
+class Part(NamedTuple):
+    """One tensor of a sample's outputs.
+
+    Attributes:
+        name: ``logits``, ``embedding`` or ``feature.<level>``.
+        shape: Without the batch.
+        dtype: What it is read as, such as ``float32``.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Seen(NamedTuple):
+    """What a batch is, for a cache.
+
+    Attributes:
+        indices: Of the samples.
+        views: Which views of them.
+        tags: Checksums of the pictures.
+    """
+
+    indices: list[int]
+    views: list[int]
+    tags: list[int]
+
+
+class Shelf:
+    """What one teacher said, in half precision, and the loss of every sample in single precision.
+
+    Args:
+        folder: Its folder.
+        key: What decides what it says.
+        samples: How many samples the data set has.
+    """
+
+    def __init__(self, folder: Path, key: dict[str, Any], samples: int) -> None:
+        self.folder, self.key, self.samples = folder, key, samples
+        self.store: Store | None = None
+        self.layout: list[Part] = []
+        self.open = True
+        self.hits = self.asked = 0
+        self.error: list[float] = []
+        described = folder / 'layout.json'
+        if described.is_file():
+            self.layout = [Part(name, tuple(shape), dtype) for name, shape, dtype in json.loads(described.read_text())]
+
+    @property
+    def size(self) -> int:
+        """Bytes of a sample's outputs."""
+        return 4 + 2 * sum(int(np.prod(part.shape)) for part in self.layout)
+
+    def rows(self, seen: Seen) -> list[int]:
+        """View by view, so that fewer views need the beginning of the file alone."""
+        return [view * self.samples + index for index, view in zip(seen.indices, seen.views)]
+
+
+class TeacherCache:
+    """Keeps what teachers say of the views of samples, so that a teacher is asked once about each.
+
+    A row belongs to one teacher's weights and input, one way to load and augment, one precision and one picture, of
+    which it holds a checksum: what is of anything else is not found, and the teacher runs. The same folder serves any
+    number of runs, one after another or at once on one machine.
+
+    Args:
+        folder: Where it lies.
+        views: K, how many augmented views each sample has, at least 1.
+        budget: The most that the pool may take, in bytes or as ``'20GB'``; where K views do not fit there are fewer.
+        features: ``'whole'``, or ``'pooled'``: their means over positions, which the student's are then compared with.
+        seed: Of the views; runs with the same seed share them.
+
+    Raises:
+        MTKDError: An option is not one of these.
+    """
+
+    def __init__(
+        self,
+        folder: str = 'work_dirs/teacher_cache',
+        views: int = 8,
+        budget: int | str = '20GB',
+        features: str = 'whole',
+        seed: int = 0,
+    ) -> None:
+        check_number('MTKDHook: cache', 'views', views, low=1, whole=True)
+        if features not in ('whole', 'pooled'):
+            raise MTKDError(f"MTKDHook: cache: features is {features!r}; give 'whole' or 'pooled'")
+        self.folder = Path(folder)
+        self.views = views
+        self.budget = in_bytes(budget)
+        self.features = features
+        self.seed = seed
+        self._shelves: dict[str, Shelf] = {}
+        self._about: dict[str, Any] = {}
+        self._samples = 0
+
+    def about(self, samples: int, **told: Any) -> None:
+        """Says what all teachers are asked about.
+
+        Args:
+            samples: How many samples the data set has.
+            **told: What else decides what a teacher is given, as plain values.
+        """
+        self._samples = samples
+        self._about = {'format': FORMAT, 'seed': self.seed, 'features': self.features, 'samples': samples, **told}
+
+    def read(self, teacher: Teacher, batch: Batch) -> Outputs | None:
+        """What a teacher once said of a batch; ``None`` where it did not of all of it."""
+        seen = seen_in(batch)
+        shelf = self._shelf(teacher, batch)
+        if seen is None or not shelf.open:
+            return None
+        shelf.asked += len(seen.tags)
+        if shelf.store is None and shelf.layout:
+            self._open(shelf, None)
+        if shelf.store is None or max(seen.views) >= self.views:
+            return None
+        contents, known = shelf.store.read(shelf.rows(seen), seen.tags)
+        if not known.all():
+            return None
+        shelf.hits += len(seen.tags)
+        return unpacked(contents, shelf.layout, batch.inputs.device)
+
+    def keep(self, teacher: Teacher, batch: Batch, outputs: Outputs) -> Outputs:
+        """Stores what a teacher said, and returns it as it will be read.
+
+        Outputs of another shape than the first ones (pictures of many sizes), or too large for half precision, are not
+        stored and returned as they are. A disk that is full ends the storing, not the run.
+        """
+        if self.features == 'pooled':
+            outputs = outputs._replace(feature=tuple(pool(level).to(level.dtype) for level in outputs.feature))
+        seen = seen_in(batch)
+        shelf = self._shelf(teacher, batch)
+        if seen is None or not shelf.open:
+            return outputs
+        try:
+            if shelf.store is None:
+                self._open(shelf, outputs)
+            if shelf.store is None or layout_of(outputs) != shelf.layout or max(seen.views) >= self.views:
+                return outputs
+            contents = packed(outputs)
+            if contents is None:
+                return outputs
+            rounded = unpacked(contents, shelf.layout, batch.inputs.device)
+            if len(shelf.error) < 20:
+                shelf.error.append(_distance(outputs, rounded))
+            shelf.store.write(shelf.rows(seen), seen.tags, contents)
+        except MTKDError as error:
+            shelf.open = False
+            print_log(f'mtkd_rl: {error}; teacher {teacher.name} runs live from here on', 'current', 30)
+            return outputs
+        return rounded
+
+    def lines(self) -> list[str]:
+        """What came of it, a line a teacher."""
+        told = []
+        for name, shelf in self._shelves.items():
+            share = 100 * shelf.hits / max(1, shelf.asked)
+            error = f', stored with a relative error of {np.mean(shelf.error):.1e}' if shelf.error else ''
+            told.append(f'cache: teacher {name}: {share:.0f}% of {shelf.asked} answers were read{error}')
+        return told
+
+    def close(self) -> None:
+        """Lets go of all files."""
+        for shelf in self._shelves.values():
+            if shelf.store is not None:
+                shelf.store.close()
+                shelf.store = None
+
+    def _shelf(self, teacher: Teacher, batch: Batch) -> Shelf:
+        if teacher.name not in self._shelves:
+            device = batch.inputs.device.type
+            precision = str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else 'float32'
+            key = {
+                **self._about,
+                'teacher': teacher.sha256,
+                'source': teacher.description,
+                'input': str(teacher.contract),
+                'layer': teacher.layer,
+                'classes': teacher.classes,
+                'precision': precision,
+            }
+            name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
+            self._shelves[teacher.name] = Shelf(self.folder / name, key, self._samples)
+        return self._shelves[teacher.name]
+
+    def _open(self, shelf: Shelf, outputs: Outputs | None) -> None:
+        """Opens a shelf with as many views as the budget has room for, all shelves alike."""
+        if outputs is not None and not shelf.layout:
+            shelf.layout = layout_of(outputs)
+            write_layout(shelf)
+        known = [each for each in self._shelves.values() if each.layout]
+        taken = sum((HEAD + each.size) * self._samples for each in known)
+        fit = self.budget // max(1, taken)
+        if fit < self.views:
+            print_log(
+                f'mtkd_rl: cache: a view of all samples takes {taken / 1e6:.0f} MB, so the budget of '
+                f'{self.budget / 1e6:.0f} MB has room for {fit} of {self.views}'
+                + ("; features='pooled' takes less" if self.features == 'whole' else ''),
+                'current',
+                30,
+            )
+            self.views = fit
+        if fit < 1:
+            shelf.open = False
+            return
+        shelf.store = Store(shelf.folder, shelf.key, self.views * self._samples, shelf.size)
+
+
+def write_layout(shelf: Shelf) -> None:
+    """Leaves on a shelf what lies there, for runs to come."""
+    try:
+        shelf.folder.mkdir(parents=True, exist_ok=True)
+        draft = shelf.folder / f'layout.json.{os.getpid()}'
+        draft.write_text(json.dumps(shelf.layout))
+        draft.replace(shelf.folder / 'layout.json')
+    except OSError as error:
+        raise MTKDError(f'cache: {shelf.folder}: {error.strerror}; give another folder, or make room') from None
+
+
+def seen_in(batch: Batch) -> Seen | None:
+    """What a batch is; ``None`` where that is not known, or where what teachers say depends on the student."""
+    if batch.rois is not None:
+        return None
+    told = [getattr(sample, 'metainfo', {}).get(VIEW) for sample in batch.samples]
+    if any(each is None for each in told):
+        return None
+    return Seen(*(list(column) for column in zip(*told)))
+
+
+def layout_of(outputs: Outputs) -> list[Part]:
+    """The parts of outputs, the loss apart."""
+    named = {'logits': outputs.logits, 'embedding': outputs.embedding}
+    named |= {f'feature.{i}': level for i, level in enumerate(outputs.feature)}
+    return [Part(name, tuple(x.shape[1:]), str(x.dtype).removeprefix('torch.')) for name, x in named.items()]
+
+
+def packed(outputs: Outputs) -> np.ndarray | None:
+    """Outputs as bytes, uint8 ``(B, size)``: the loss, then all parts in half precision; ``None`` if they overflow."""
+    parts = [outputs.logits, outputs.embedding, *outputs.feature]
+    halves = torch.cat([part.detach().flatten(1).half() for part in parts], dim=1).cpu().numpy()
+    if not np.isfinite(halves).all():
+        return None
+    loss = outputs.task_loss.detach().float().cpu().numpy()[:, None]
+    return np.concatenate([loss.view(np.uint8), np.ascontiguousarray(halves).view(np.uint8)], axis=1)
+
+
+def unpacked(contents: np.ndarray, layout: Sequence[Part], device: torch.device) -> Outputs:
+    """Outputs from bytes, on a device."""
+    whole = torch.from_numpy(np.ascontiguousarray(contents)).to(device, non_blocking=True)
+    loss = whole[:, :4].contiguous().view(torch.float32)[:, 0]
+    halves = whole[:, 4:].contiguous().view(torch.float16)
+    sizes = [int(np.prod(part.shape)) for part in layout]
+    tensors = [
+        each.view(len(whole), *part.shape).to(getattr(torch, part.dtype))
+        for each, part in zip(halves.split(sizes, dim=1), layout)
+    ]
+    return Outputs(tensors[0], tensors[1], tuple(tensors[2:]), loss)
+
+
+def _distance(outputs: Outputs, rounded: Outputs) -> float:
+    """Relative error of what is stored, of all parts together."""
+    pairs = [(a.float(), b.float()) for a, b in zip(outputs.tensors(), rounded.tensors())]
+    wrong = sum(float((a - b).square().sum()) for a, b in pairs)
+    return (wrong / max(1e-30, sum(float(a.square().sum()) for a, _ in pairs))) ** 0.5
+
+
+def in_bytes(budget: int | str) -> int:
+    """A number of bytes, or one with a unit.
+
+    Example:
+        >>> in_bytes('1.5GB')
+        1500000000
+    """
+    if isinstance(budget, int) and not isinstance(budget, bool) and budget > 0:
+        return budget
+    found = re.fullmatch(r'\s*([\d.]+)\s*([kMGT]?B)\s*', budget) if isinstance(budget, str) else None
+    if found is None:
+        raise MTKDError(f"MTKDHook: cache: budget is {budget!r}; give bytes, or a text such as '20GB'")
+    return int(float(found[1]) * UNITS[found[2]])
+
+
+def build_cache(options: Any) -> TeacherCache:
+    """The cache of the hook's ``cache``.
+
+    Raises:
+        MTKDError: It is no dict, or has an option that there is not.
+    """
+    if not isinstance(options, Mapping):
+        raise MTKDError(f'MTKDHook: cache is {options!r}; give a dict of its options, or None for no cache')
+    known = list(inspect.signature(TeacherCache).parameters)
+    for name in options:
+        if name not in known:
+            raise MTKDError(f'MTKDHook: cache has no option {name!r}; did you mean: {candidates(name, known)}')
+    return TeacherCache(**options)
