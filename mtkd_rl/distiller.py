@@ -4,6 +4,7 @@ import logging
 import math
 import zlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -23,6 +24,7 @@ from mtkd_rl.taps import Taps, deepest_feature
 from mtkd_rl.tasks import Task
 from mtkd_rl.tasks.base import names_the_teacher
 from mtkd_rl.teachers import InputContract, Teacher, convert
+from mtkd_rl.teachers.live import Live
 from mtkd_rl.types import Batch, Compared, Comparison, Credit, Decision, Feedback, Knowledge, Outputs, State
 from mtkd_rl.weighting.base import Setting, Strategy, leave_out
 
@@ -77,6 +79,7 @@ class Distiller:
         guard: What keeps the student from harm; ``None`` for nothing: a weight that is ``None`` is then 1.
         self_learner: With which the student teaches itself; ``None`` if it does not.
         cache: Of what teachers said; ``None`` for none.
+        live: How teachers run; ``None`` for the defaults.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Distiller:
         guard: Guard | None = None,
         self_learner: SelfLearner | None = None,
         cache: TeacherCache | None = None,
+        live: Live | None = None,
     ) -> None:
         self.student = student
         self.teachers = teachers
@@ -108,6 +112,8 @@ class Distiller:
         self.weights = dict(zip(KINDS, (logit_weight, feature_weight)))
         self.guard = guard
         self.cache = cache
+        self.live = live or Live()
+        self._prepared: set[str] = set()  # who has run, and runs as fast as it can
         self.seed = seed
         self.device = next(student.parameters()).device
         self.incomparable = dict(zip((each.name for each in teachers), task.meet(student, teachers, classes)))
@@ -314,7 +320,12 @@ class Distiller:
             with names_the_teacher(owner, inputs):
                 layer = deepest_feature(teacher.model, lambda: self.task.run(teacher.model, inputs))
             taps = self.teacher_taps[i] = self.task.listen(teacher.model, layer, owner)
-        return self.task.ask(teacher, taps, inputs, batch)
+        ask = partial(self.task.ask, teacher, taps, batch=batch)
+        if teacher.name not in self._prepared:
+            self._prepared.add(teacher.name)
+            return self.live.prepare(teacher.name, teacher.model, inputs, set(taps.layers.values()), ask)
+        with self.live.running(teacher.name, inputs) as given:
+            return ask(given)
 
     def _pairs(self, student: Outputs, teachers: Sequence[Outputs]) -> list[list[tuple[Tensor, Tensor]]]:
         """What the feature loss compares: of each teacher a pair of equal shape a level; empty without such a loss."""

@@ -32,6 +32,7 @@ from mtkd_rl.self_learning.set_aside import set_aside
 from mtkd_rl.summary import write_summary
 from mtkd_rl.tasks import Task, find_task
 from mtkd_rl.teachers import build_pool, compare_manifests, contract_of, loaded_order, manifest
+from mtkd_rl.teachers.live import build_live
 from mtkd_rl.trust import check_before_loading
 from mtkd_rl.weighting.base import build_strategy
 
@@ -78,6 +79,7 @@ class MTKDHook(Hook):
             itself on challenging versions of its samples; ``None`` if it does not.
         cache: Options of ``mtkd_rl.cache.TeacherCache``, with which teachers are asked once about each of several
             augmented views of a sample; ``None`` asks them in every iteration.
+        live: Options of ``mtkd_rl.teachers.live.Live``, how teachers run where they do.
         allow_other_teachers: Resume although the teachers are not those of the checkpoint. Where their names differ,
             only the student goes on; adapters and agent start anew.
         trust: Let mmengine unpickle whatever the config's other checkpoints hold (``load_from``, resumption, initial
@@ -108,6 +110,7 @@ class MTKDHook(Hook):
         guard: dict[str, Any] | None = {},  # noqa: B006
         self_learning: dict[str, Any] | None = None,
         cache: dict[str, Any] | None = None,
+        live: dict[str, Any] = {},  # noqa: B006
         allow_other_teachers: bool = False,
         trust: bool = False,
         **unknown: Any,
@@ -138,6 +141,7 @@ class MTKDHook(Hook):
         self.guard = None if guard is None else build_guard(guard)
         self.self_learner = None if self_learning is None else build_self_learner(self_learning)
         self.cache = None if cache is None else build_cache(cache)
+        self.live = build_live(live)
         self.allow_other_teachers = allow_other_teachers
         self.trust = trust
         if logit_loss is None and self.feature_loss is None:
@@ -171,7 +175,7 @@ class MTKDHook(Hook):
         self.distiller = self.assemble(student, runner.cfg, _common_seed(runner), classes)
         if self.self_learner is not None:
             self.self_learner.take(set_aside(runner, student, self.self_learner.held_out, self.distiller.seed))
-        self._views = None if self.cache is None else install(runner, student, self.cache)
+        self._views = None if self.cache is None else install(runner, student, self.cache, self.live.precision)
         self.distiller.cache = None if self._views is None else self.cache
         self.pool = pool = self.distiller.teachers
         self.adapter_optimizer = AdapterOptimizer(self.adapter_lr)
@@ -231,6 +235,7 @@ class MTKDHook(Hook):
             student_layer=self.student_layer,
             guard=self.guard,
             self_learner=self.self_learner,
+            live=self.live,
             seed=seed,
             classes=classes,
         )

@@ -19,6 +19,7 @@ from mtkd_rl.losses import build_loss
 from mtkd_rl.rng import isolated
 from mtkd_rl.tasks import find_task
 from mtkd_rl.teachers import build_pool, contract_of
+from mtkd_rl.teachers.live import Live
 from mtkd_rl.teachers.openmmlab import packaged
 from mtkd_rl.weighting import AverageWeighting
 
@@ -163,6 +164,10 @@ def teacher(name: str, **changes: Any) -> dict[str, Any]:
         changes.setdefault('classes', len(more['classes']))
     whole = dict(model=config(name, **changes).to_dict(), default_scope=scope_of(name))
     return dict(config=whole, checkpoint='random') | more
+
+
+AS_IT_IS = Live(fold=False, channels_last=False)
+"""Teachers are not changed."""
 
 
 def distiller_of(

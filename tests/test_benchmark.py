@@ -288,7 +288,7 @@ def test_the_teachers_alone_leave_the_student_as_it_was(tmp_path: Path) -> None:
 
     take_turns('teachers', tmp_path, [2], {'type': Count, 'priority': 'LOWEST'})
     assert sorted(set(asked)) == ['half', 'strong', 'weak']
-    assert all(asked.count(name) == benchmark.WARMUP + 2 for name in set(asked))
+    assert all(asked.count(name) == benchmark.WARMUP + 3 for name in set(asked))  # the first batch twice: see Live
     assert Watch.seen.pop().iter == 0
 
 

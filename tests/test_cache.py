@@ -22,6 +22,9 @@ from mtkd_rl.cache.teacher_cache import TeacherCache, in_bytes
 from mtkd_rl.cache.views import VIEW, ViewBatches, Views
 from mtkd_rl.errors import MTKDError
 
+AS_IT_IS = dict(fold=False, channels_last=False)
+"""Else the first batch is asked about twice, to compare."""
+
 # ---- views
 
 
@@ -210,7 +213,7 @@ def run(
         (teacher,) = runs.hook_of(runner).pool
         teacher.model.backbone.register_forward_pre_hook(lambda module, args: count.append(len(args[0])))
 
-    entry = runs.entry(teachers=dict(t=runs.teacher((6, 12), checkpoint=checkpoint)), cache=cache)
+    entry = runs.entry(teachers=dict(t=runs.teacher((6, 12), checkpoint=checkpoint)), cache=cache, live=AS_IT_IS)
     hooks = [entry, runs.watching(before_train=listen)]
     runner = runs.train(runs.config(work_dir, hooks, **options))
     return runs.weights_of(runner), runs.hook_of(runner)

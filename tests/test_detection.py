@@ -7,7 +7,7 @@ import dense
 import pytest
 import runs
 import torch
-from dense import CLASSES, detected, distiller_of, lesson_of, model_of, sum_of, teacher
+from dense import AS_IT_IS, CLASSES, detected, distiller_of, lesson_of, model_of, sum_of, teacher
 from torch import nn
 from torch.nn import functional as F
 
@@ -133,7 +133,7 @@ def test_nothing_changes_by_asking(name, fail):
     changes = dict(train_cfg__rcnn__dynamic_rcnn__update_iter_interval=2) if name == 'Dynamic R-CNN' else {}
     model = model_of(name, norm_eval=False, **changes)
     data = batch_of(name, model, counts=(3, 2, 1))
-    distiller = distiller_of(model, dict(t=teacher(name, norm_eval=False, **changes)))
+    distiller = distiller_of(model, dict(t=teacher(name, norm_eval=False, **changes)), live=AS_IT_IS)
     (of,) = distiller.teachers
     before = portrait(of.model)
     seen = []

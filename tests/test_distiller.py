@@ -189,6 +189,7 @@ def test_teaching_by_a_given_decision():
 
 def test_a_lesson_leaves_the_global_random_states_and_the_teachers():
     distiller = distiller_of(student(), PPOWeighting(rollout=8, batch_size=4))
+    lesson_of(distiller, *batch(5, 7))  # the first one folds BatchNorm
     before = {t.name: {k: v.clone() for k, v in t.model.state_dict().items()} for t in distiller.teachers}
     states = random_state()
     for step in range(2):

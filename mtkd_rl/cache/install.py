@@ -14,13 +14,16 @@ from mtkd_rl.cache.views import ViewBatches, Views
 from mtkd_rl.errors import MTKDError
 
 
-def install(runner: Runner, student: nn.Module, cache: TeacherCache) -> ViewBatches | None:
+def install(
+    runner: Runner, student: nn.Module, cache: TeacherCache, precision: str | None = None
+) -> ViewBatches | None:
     """Makes the training data come in views, and tells the cache what they are of.
 
     Args:
         runner: Before its first iteration.
         student: The bare student.
         cache: What will be asked about them.
+        precision: That teachers have to themselves; ``None`` for the student's.
 
     Returns:
         What has to be told the epoch and the number of views; ``None``, after a line that says why, where pictures
@@ -42,6 +45,7 @@ def install(runner: Runner, student: nn.Module, cache: TeacherCache) -> ViewBatc
         dataset=str(cfg.train_dataloader.dataset) if 'train_dataloader' in cfg else '',
         preprocessor=str([cfg.get('data_preprocessor'), cfg.get('model', {}).get('data_preprocessor')]),
         network=str(type(preprocessor)),
+        live=precision,
     )
     batches = give_views(loader, cache.views, cache.seed)
     loop: Any = runner.train_loop

@@ -1,0 +1,192 @@
+"""Teachers that run faster say the same, or run as they were."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import runs
+import torch
+from mmengine.registry import MODELS, DefaultScope
+from torch import Tensor, nn
+
+from mtkd_rl.errors import MTKDError
+from mtkd_rl.teachers.live import Live, build_live, distance, fold_batchnorm, readers
+from mtkd_rl.types import Outputs
+
+NETWORKS: dict[str, dict[str, Any]] = {
+    'ResNet': dict(type='mmpretrain.ResNet', depth=18, base_channels=8, stem_channels=8),
+    'WideResNet': dict(type='mtkd_rl.WideResNet', depth=10, widen_factor=1),  # BatchNorm before convolution
+    'MobileNetV2': dict(type='mmpretrain.MobileNetV2', widen_factor=0.25),
+    'ShuffleNetV2': dict(type='mmpretrain.ShuffleNetV2'),
+    'DenseNet': dict(type='mmpretrain.DenseNet', arch=dict(growth_rate=8, depths=[2, 2], init_channels=16)),
+}
+
+
+def trained_like(model: nn.Module) -> nn.Module:
+    """With statistics that are not those of a new network, so that folding them wrongly would show."""
+    torch.manual_seed(0)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.5, 0.5)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+    model.requires_grad_(False).eval()  # some return nothing
+    return model
+
+
+def built(name: str) -> nn.Module:
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return trained_like(MODELS.build(NETWORKS[name]))
+
+
+def asking(model: nn.Module) -> Callable[[Tensor], Outputs]:
+    def ask(inputs: Tensor) -> Outputs:
+        with torch.no_grad():
+            said = model(inputs)
+        last = (said[-1] if isinstance(said, tuple) else said).float()
+        flat = last.flatten(1)
+        return Outputs(flat, flat, (last,), flat.sum(dim=1))
+
+    return ask
+
+
+@pytest.mark.parametrize('name', NETWORKS)
+def test_networks_say_the_same_with_batchnorm_folded(name):
+    model = built(name)
+    inputs = torch.randn(2, 3, 64, 64)
+    plain = asking(model)(inputs)
+    before = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    said = Live().prepare('t', model, inputs, (), asking(model))
+    after = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    assert after < before
+    assert name in ('WideResNet', 'DenseNet') or after == 0  # there some stand before the convolution
+    assert 0 < distance(plain, said) < 1e-5
+    with Live().running('t', inputs) as given:
+        assert given.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_folding_is_taken_back_bit_by_bit():
+    model, inputs = built('ResNet'), torch.randn(1, 3, 32, 32)
+    plain, undo = asking(model)(inputs), []
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    with readers(model) as read:
+        model(inputs)
+    assert fold_batchnorm(model, read, (), undo) == len(read.pairs) > 10
+    assert not torch.equal(asking(model)(inputs).logits, plain.logits)
+    for each in reversed(undo):
+        each()
+    assert runs.same(dict(model.state_dict()), state)
+    assert torch.equal(asking(model)(inputs).logits, plain.logits)
+
+
+class TwoReaders(nn.Module):
+    """Its convolution is read by a BatchNorm and by a sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        return x + self.norm(x)
+
+
+class Twice(nn.Module):
+    """One convolution with two BatchNorms, as of a head that is shared by levels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(3), nn.BatchNorm2d(3)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for norm in self.norms:
+            x = norm(self.conv(x))
+        return x
+
+
+@pytest.mark.parametrize('kind', [TwoReaders, Twice])
+def test_what_would_say_something_else_runs_as_it_was(kind):
+    model = trained_like(kind())
+    inputs = torch.randn(2, 3, 9, 9)
+    plain = asking(model)(inputs)
+    live = Live(channels_last=False)
+    assert torch.equal(live.prepare('t', model, inputs, (), asking(model)).logits, plain.logits)
+    assert any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    assert torch.equal(asking(model)(inputs).logits, plain.logits)
+
+
+def test_what_is_listened_to_says_what_it_said():
+    model, inputs = built('ResNet'), torch.randn(1, 3, 32, 32)
+    heard: dict[str, Tensor] = {}
+    model.conv1.register_forward_hook(lambda module, args, output: heard.setdefault('first', output))
+    Live().prepare('t', model, inputs, ('conv1',), asking(model))
+    first = heard.pop('first')
+    asking(model)(inputs)
+    torch.testing.assert_close(heard['first'], first)
+    assert isinstance(model.bn1, nn.BatchNorm2d)
+    assert not isinstance(model.layer1[0].bn1, nn.BatchNorm2d)
+
+
+def test_a_lower_precision_is_of_the_teacher_alone():
+    model, inputs = built('ResNet'), torch.randn(2, 3, 64, 64)
+    seen = []
+    model.layer4.register_forward_hook(lambda module, args, output: seen.append(output.dtype))
+    live = Live(precision='bfloat16')
+    said = live.prepare('t', model, inputs, (), asking(model))
+    assert seen == [torch.float32, torch.bfloat16]
+    assert 1e-4 < distance(asking(model)(inputs), said) < 0.1
+    assert not torch.is_autocast_enabled('cpu')
+
+
+def test_a_network_that_breaks_in_it_runs_as_it_was():
+    class Picky(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(x).view(-1).view(len(x), -1)
+
+    model, inputs = trained_like(Picky()), torch.randn(2, 3, 9, 9)
+    live = Live()
+    plain = asking(model)(inputs)
+    assert torch.equal(live.prepare('t', model, inputs, (), asking(model)).logits, plain.logits)
+    with live.running('t', inputs) as given:
+        assert given is inputs
+        assert torch.equal(asking(model)(given).logits, plain.logits)
+
+
+def test_networks_without_convolutions_are_asked_once():
+    asked = []
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 3))
+
+    def ask(inputs: Tensor) -> Outputs:
+        asked.append(inputs)
+        return asking(model)(inputs)
+
+    Live().prepare('t', model, torch.randn(2, 3, 2, 2), (), ask)
+    assert len(asked) == 1
+
+
+def test_a_run_ends_where_it_would_with_teachers_as_they_are(tmp_path):
+    """To rounding; and teachers keep their name in the manifest."""
+    entries = [
+        runs.entry(strategy=dict(type='AverageWeighting'), live=dict(fold=changed, channels_last=changed))
+        for changed in (True, False)
+    ]
+    fast, plain = (runs.train(runs.config(tmp_path / str(i), [each])) for i, each in enumerate(entries))
+    for name, value in runs.weights_of(fast).items():
+        torch.testing.assert_close(value, runs.weights_of(plain)[name], rtol=1e-3, atol=1e-4)
+    assert [each.sha256 for each in runs.hook_of(fast).pool] == [each.sha256 for each in runs.hook_of(plain).pool]
+
+
+def test_mistakes_in_options():
+    with pytest.raises(MTKDError, match=r"precision is 'fp16'; give 'bfloat16', 'float16' or None"):
+        Live(precision='fp16')
+    with pytest.raises(MTKDError, match=r"live has no option 'folded'; did you mean: fold"):
+        build_live(dict(folded=True))
+    with pytest.raises(MTKDError, match='live is None; give a dict'):
+        build_live(None)
