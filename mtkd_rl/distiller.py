@@ -235,12 +235,13 @@ class Distiller:
             if teacher.name in gone and teacher.name in self._shapes:
                 answers.append(self._shapes[teacher.name].map(lambda x: x.new_zeros(len(batch.inputs), *x.shape[1:])))
                 continue
-            outputs = None if self.cache is None else self.cache.read(teacher, batch)
+            asked_by = '' if self.cache is None else self.task.asks(teacher)
+            outputs = None if self.cache is None else self.cache.read(teacher, batch, asked_by)
             if outputs is None:
                 if teacher.contract not in converted:
                     converted[teacher.contract] = convert(batch.inputs, self.source, teacher.contract)
                 outputs = self._ask_one(i, teacher, converted[teacher.contract], batch)
-                outputs = outputs if self.cache is None else self.cache.keep(teacher, batch, outputs)
+                outputs = outputs if self.cache is None else self.cache.keep(teacher, batch, asked_by, outputs)
             self._shapes[teacher.name] = outputs.map(lambda x: x.new_empty(0, *x.shape[1:]))
             answers.append(outputs)
         return tuple(answers)
@@ -261,6 +262,8 @@ class Distiller:
             'credit': self.credit.state_dict(),
             'guard': None if self.guard is None else self.guard.state_dict(),
             'self_learner': None if self.self_learner is None else self.self_learner.state_dict(),
+            'live': self.live.state_dict(),
+            'views': None if self.cache is None else self.cache.views,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -273,6 +276,9 @@ class Distiller:
             self.guard.load_state_dict(state['guard'])
         if self.self_learner is not None and state.get('self_learner') is not None:
             self.self_learner.load_state_dict(state['self_learner'])
+        self.live.load_state_dict(state.get('live', {}))
+        if self.cache is not None and state.get('views') is not None:
+            self.cache.views = min(self.cache.views, state['views'])
 
     def build_adapters(self, student: Outputs, teachers: Sequence[Outputs]) -> nn.ModuleList:
         """An adapter a teacher on whatever the feature loss compares; none without a feature loss."""
@@ -323,7 +329,7 @@ class Distiller:
         ask = partial(self.task.ask, teacher, taps, batch=batch)
         if teacher.name not in self._prepared:
             self._prepared.add(teacher.name)
-            return self.live.prepare(teacher.name, teacher.model, inputs, set(taps.layers.values()), ask)
+            return self.live.prepare(teacher.name, teacher.model, inputs, ask)
         with self.live.running(teacher.name, inputs) as given:
             return ask(given)
 
@@ -377,17 +383,20 @@ def match_levels(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> list[t
         teacher: Likewise, perhaps with other levels.
 
     Returns:
-        Pairs of indices; levels of equal size are told apart by their number from the last one.
+        Pairs of indices; levels of equal size, or of none, are told apart by their
+        number from the last one.
 
     Example:
         >>> maps = [torch.zeros(1, 1, n, n) for n in (64, 32, 16, 8)]
         >>> match_levels(maps[1:], maps[:3])
         [(0, 1), (1, 2)]
     """
+    pooled = any(all(math.prod(level.shape[2:]) == 1 for level in side) for side in (student, teacher))
 
     def distance(i: int, j: int) -> tuple[float, int]:
         sizes = math.prod(student[i].shape[2:]), math.prod(teacher[j].shape[2:])
-        return abs(math.log(sizes[0] / sizes[1])), abs((len(student) - i) - (len(teacher) - j))
+        apart = 0.0 if pooled else abs(math.log(sizes[0] / sizes[1]))
+        return apart, abs((len(student) - i) - (len(teacher) - j))
 
     nearest = [min(range(len(teacher)), key=lambda j: distance(i, j)) for i in range(len(student))]
     back = [min(range(len(student)), key=lambda i: distance(i, j)) for j in range(len(teacher))]

@@ -19,7 +19,7 @@ from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.utils.data import DataLoader
 
 from mtkd_rl.adapter_optimizer import AdapterOptimizer, gradients_of, set_gradients
-from mtkd_rl.cache import build_cache, install
+from mtkd_rl.cache import build_cache, install, take_views
 from mtkd_rl.distiller import Distiller, Lesson
 from mtkd_rl.errors import MTKDError, candidates, check_number
 from mtkd_rl.guard import Findings, build_guard, news
@@ -176,7 +176,7 @@ class MTKDHook(Hook):
         if self.self_learner is not None:
             self.self_learner.take(set_aside(runner, student, self.self_learner.held_out, self.distiller.seed))
         self._views = None if self.cache is None else install(runner, student, self.cache, self.live.precision)
-        self.distiller.cache = None if self._views is None else self.cache
+        self.distiller.cache = self.cache
         self.pool = pool = self.distiller.teachers
         self.adapter_optimizer = AdapterOptimizer(self.adapter_lr)
         self.monitor = Monitor([teacher.name for teacher in pool], self.distiller.kinds)
@@ -250,8 +250,8 @@ class MTKDHook(Hook):
         now = runner.iter / epoch_length(runner.train_dataloader) if self.by_epoch else runner.iter
         self._factor = schedule(now, self.begin, self.end, self.warmup)
         self.adapter_optimizer.before_step(runner.optim_wrapper)
-        if self._views is not None and self.cache is not None:
-            self._views.views = max(1, self.cache.views)  # as many as the budget has room for
+        if self._views is not None:
+            self._choose_views(runner)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """After the student's step: the adapters' step, the strategy's learning, the statistics."""
@@ -295,8 +295,9 @@ class MTKDHook(Hook):
         self.distiller.close()
         if self.cache is not None:
             self.cache.close()
+            take_views(runner.train_dataloader)
         if runner.rank == 0:
-            for line in [] if self.distiller.cache is None else self.distiller.cache.lines():
+            for line in [] if self.cache is None else self.cache.lines():
                 runner.logger.info(f'mtkd_rl: {line}')
             lines = write_summary(Path(runner.work_dir), self.monitor, self.distiller.guard, self.strategy)
             for line in lines:
@@ -305,6 +306,19 @@ class MTKDHook(Hook):
                 runner.logger.warning(
                     'mtkd_rl: no iteration was distilled; look at begin, end and by_epoch of MTKDHook'
                 )
+
+    def _choose_views(self, runner: Runner) -> None:
+        """As many as the cache keeps; none of pictures that the preprocessor mixes, which hooks may switch."""
+        assert self._views is not None
+        assert self.cache is not None
+        mixes = bool(getattr(self.distiller.student.data_preprocessor, 'batch_augments', None))
+        if mixes and self.distiller.cache is not None:
+            runner.logger.warning(
+                'mtkd_rl: cache: batch_augments of the data preprocessor change pictures anew each time; teachers run '
+                'live while they do'
+            )
+        self.distiller.cache = None if mixes else self.cache
+        self._views.views = None if mixes else self.cache.showing()
 
     def _go_on(self, runner: Runner, saved: dict[str, Any]) -> None:
         mine = self._resume.load_state_dict(saved['processes'])

@@ -2,7 +2,6 @@
 
 import errno
 import json
-import logging
 import multiprocessing
 import os
 from pathlib import Path
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 import runs
 import torch
-from mmengine.config import Config
 from mmengine.registry import DATASETS, MODELS, DefaultScope
 from torch.utils.data import DataLoader
 
@@ -75,7 +73,7 @@ def test_workers_make_the_same_views_in_any_order():
 
 
 def test_in_as_many_epochs_each_view_is_shown_once():
-    batches = ViewBatches([[0, 1], [2]], views=4, share=3, seed=0)
+    batches = ViewBatches([[0, 1], [2]], views=4, length=3, seed=0)
     shown = []
     for epoch in range(4):
         batches.epoch = epoch
@@ -85,13 +83,13 @@ def test_in_as_many_epochs_each_view_is_shown_once():
 
 
 def test_batches_without_end_come_to_the_next_view_by_themselves():
-    endless = ViewBatches([[0, 1], [2]] * 4, views=4, share=3, seed=0)
+    endless = ViewBatches([[0, 1], [2]] * 4, views=4, length=3, seed=0)
     shown = [key for batch in endless for key in batch]
     assert sorted(shown) == [(index, view) for index in range(3) for view in range(4)]
 
 
 def test_rounds_that_nobody_counts_are_counted():
-    batches = ViewBatches([[0]], views=5, share=1, seed=0)
+    batches = ViewBatches([[0]], views=5, length=1, seed=0)
     assert sorted(key for _ in range(5) for batch in batches for key in batch) == [(0, view) for view in range(5)]
 
 
@@ -108,7 +106,7 @@ def test_the_fingerprint_is_of_the_annotations():
 
 
 def filled(folder: Path, rows: int = 10, size: int = 6) -> tuple[Store, np.ndarray]:
-    store = Store(folder, dict(a=1), rows, size)
+    store = Store(folder, rows, size)
     contents = np.random.default_rng(0).integers(0, 256, (rows, size), dtype=np.uint8)
     store.write(range(rows), range(rows), contents)
     return store, contents
@@ -116,17 +114,19 @@ def filled(folder: Path, rows: int = 10, size: int = 6) -> tuple[Store, np.ndarr
 
 def test_what_was_written_is_read_also_by_another(tmp_path):
     store, contents = filled(tmp_path)
-    for each in (store, Store(tmp_path, dict(a=1), 10, 6), Store(tmp_path, dict(a=1), 4, 6)):
-        found, known = each.read([3, 0], [3, 0])
+    for each in (store, Store(tmp_path, 10, 6), Store(tmp_path, 4, 6)):
+        found, known, _ = each.read([3, 0], [3, 0])
         assert known.all()
         assert np.array_equal(found, contents[[3, 0]])
 
 
 def test_what_was_never_written_or_is_of_another_picture_is_missing(tmp_path):
-    store = Store(tmp_path, dict(a=1), 10, 6)
+    store = Store(tmp_path, 10, 6)
     assert not store.read([0, 9], [0, 0])[1].any()
     store.write([2], [77], np.zeros((1, 6), np.uint8))
-    assert list(store.read([2, 2, 3], [77, 78, 77])[1]) == [True, False, False]
+    _, known, strangers = store.read([2, 2, 3], [77, 78, 77])
+    assert list(known) == [True, False, False]
+    assert list(strangers) == [False, True, False]
 
 
 def test_every_flipped_bit_is_noticed(tmp_path):
@@ -137,52 +137,44 @@ def test_every_flipped_bit_is_noticed(tmp_path):
         spoilt = bytearray(whole)
         spoilt[start + bit // 8] ^= 1 << bit % 8
         (tmp_path / 'rows.bin').write_bytes(spoilt)
-        known = Store(tmp_path, dict(a=1), 10, 6).read(range(10), range(10))[1]
+        known = Store(tmp_path, 10, 6).read(range(10), range(10))[1]
         assert list(known) == [row != 4 for row in range(10)]
 
 
 def test_a_file_that_was_cut_short_has_lost_its_end_alone(tmp_path):
     filled(tmp_path)
     os.truncate(tmp_path / 'rows.bin', 5 * (HEAD + 6) + 3)
-    known = Store(tmp_path, dict(a=1), 10, 6).read(range(10), range(10))[1]
+    known = Store(tmp_path, 10, 6).read(range(10), range(10))[1]
     assert list(known) == [row < 5 for row in range(10)]
-
-
-def test_another_key_is_refused(tmp_path):
-    filled(tmp_path)
-    with pytest.raises(MTKDError, match='is of something else'):
-        Store(tmp_path, dict(a=2), 10, 6)
-    with pytest.raises(MTKDError, match='is of something else'):
-        Store(tmp_path, dict(a=1), 10, 7)
 
 
 def test_a_folder_that_cannot_be_is_said(tmp_path):
     (tmp_path / 'file').write_text('')
     with pytest.raises(MTKDError, match='give another folder'):
-        Store(tmp_path / 'file' / 'cache', dict(a=1), 10, 6)
+        Store(tmp_path / 'file' / 'cache', 10, 6)
 
 
 def scribble(folder: Path, number: int) -> None:
-    store = Store(folder, dict(a=1), 50, 2000)
+    store = Store(folder, 50, 2000)
     for _ in range(20):
         store.write(range(50), range(50), np.full((50, 2000), number, np.uint8))
 
 
 def test_two_processes_may_write_the_same_rows(tmp_path):
     """Each row is one's or the other's, or missing; never a mixture."""
-    Store(tmp_path, dict(a=1), 50, 2000).close()
+    Store(tmp_path, 50, 2000).close()
     context = multiprocessing.get_context('fork')
     writers = [context.Process(target=scribble, args=(tmp_path, number)) for number in (1, 2)]
     for writer in writers:
         writer.start()
-    store = Store(tmp_path, dict(a=1), 50, 2000)
+    store = Store(tmp_path, 50, 2000)
     for _ in range(30):
-        found, known = store.read(range(50), range(50))
+        found, known, _ = store.read(range(50), range(50))
         assert all(len(set(row.tolist())) == 1 for row in found[known])
     for writer in writers:
         writer.join()
         assert writer.exitcode == 0
-    found, known = store.read(range(50), range(50))
+    found, known, _ = store.read(range(50), range(50))
     assert all(len(set(row.tolist())) == 1 and row[0] in (1, 2) for row in found[known])
 
 
@@ -278,24 +270,36 @@ def test_loops_that_count_iterations(tmp_path, checkpoint):
     assert sum(asked) == 2 * 50
 
 
-@pytest.mark.parametrize('what', ['weights', 'pipeline', 'layer', 'seed'])
+def test_processes_with_a_share_each_come_to_the_next_view_with_the_epoch():
+    """Of a sampler without end that deals indices out in turn."""
+    shown = []
+    for rank in range(2):
+        mine = [[0, 2], [1, 0], [2, 1]] if rank == 0 else [[1, 0], [2, 1], [0, 2]]  # of 0 1 2, three times and a bit
+        shown += [key for batch in ViewBatches(mine, 4, length=3, seed=0, first=rank, step=2) for key in batch]
+    assert len(set(shown)) == len(shown)
+
+
+def test_a_loop_that_goes_on_comes_to_the_view_it_would_have_come_to(tmp_path, checkpoint):
+    caches = [dict(folder=str(tmp_path / name), views=2) for name in ('whole', 'cut')]
+    whole, _ = run(tmp_path / 'a', checkpoint, caches[0], iters=12, save=True)
+    run(tmp_path / 'b', checkpoint, caches[1], iters=6, save=True)
+    on, _ = run(tmp_path / 'b', checkpoint, caches[1], iters=12, save=True, resume=True)
+    assert runs.same(whole, on)
+
+
+@pytest.mark.parametrize('what', ['weights', 'recipe', 'pipeline', 'layer', 'seed', 'size'])
 def test_what_is_of_another_is_never_read(what, tmp_path, checkpoint):
     folder = str(tmp_path / 'cache')
     run(tmp_path / 'a', checkpoint, dict(folder=folder, views=1), epochs=1)
-    asked: list[int] = []
     other = saved_teacher(tmp_path / 'other.pth', seed=1) if what == 'weights' else checkpoint
     options: dict[str, Any] = dict(augment=False) if what == 'pipeline' else {}
-    cache = dict(folder=folder, views=1, seed=int(what == 'seed'))
-    if what == 'layer':
-        entry = runs.entry(
-            teachers=dict(t=runs.teacher((6, 12), checkpoint=other, layer='backbone.stages.0')), cache=cache
-        )
-        runner = runs.train(runs.config(tmp_path / 'b', [entry], epochs=1))
-        assert 'are read' not in ''.join(runs.hook_of(runner).cache.lines())
-        assert ': 0% of 50 answers were read' in runs.hook_of(runner).cache.lines()[0]
-        return
-    run(tmp_path / 'b', other, cache, count=asked, epochs=1, **options)
-    assert sum(asked) == 50
+    teacher: dict[str, Any] = runs.teacher((6, 12), checkpoint=other)
+    teacher |= dict(layer='backbone.stages.0') if what == 'layer' else {}
+    teacher |= dict(input_size=(16, 16)) if what == 'size' else {}
+    teacher |= dict(cfg_options={'model.head.cal_acc': True}) if what == 'recipe' else {}
+    entry = runs.entry(teachers=dict(t=teacher), cache=dict(folder=folder, views=1, seed=int(what == 'seed')))
+    runner = runs.train(runs.config(tmp_path / 'b', [entry], epochs=1, **options))
+    assert ': 0% of 50 answers were read' in runs.hook_of(runner).cache.lines()[0]
 
 
 def test_pictures_that_changed_are_asked_about_again(tmp_path, checkpoint, monkeypatch):
@@ -316,7 +320,7 @@ def test_pictures_that_changed_are_asked_about_again(tmp_path, checkpoint, monke
     assert len(asked) == 1  # the batch of the seventh
 
 
-def test_pictures_that_are_mixed_anew_each_time_run_live(tmp_path, checkpoint, caplog):
+def test_pictures_that_are_mixed_anew_each_time_run_live(tmp_path, checkpoint):
     student = runs.classifier(train_cfg=dict(augments=dict(type='Mixup', alpha=0.8)))
     asked: list[int] = []
     cache = dict(folder=str(tmp_path / 'cache'), views=1)
@@ -336,7 +340,41 @@ def test_a_budget_without_room_for_all_views_has_fewer(tmp_path, checkpoint):
     assert 2 * 50 <= sum(asked) <= 3 * 50
 
 
-def test_a_full_disk_ends_the_storing_and_not_the_run(tmp_path, checkpoint, monkeypatch, caplog):
+def test_a_budget_without_room_for_one_view_runs_live_with_all_its_augmentation(tmp_path, checkpoint):
+    asked: list[int] = []
+    cache = dict(folder=str(tmp_path / 'cache'), budget=100)
+    _, hook = run(tmp_path / 'a', checkpoint, cache, count=asked, epochs=3)
+    assert sum(asked) == 150
+    assert hook._views.views is None
+
+
+@pytest.mark.parametrize('damage', ['', '{}', 'null', '{"key": 1, "layout": []}'])
+def test_a_damaged_folder_costs_the_cache_and_not_the_run(damage, tmp_path, checkpoint):
+    cache = dict(folder=str(tmp_path / 'cache'), views=1)
+    run(tmp_path / 'a', checkpoint, cache, epochs=1)
+    (described,) = (tmp_path / 'cache').glob('*/key.json')
+    described.write_text(damage)
+    asked: list[int] = []
+    run(tmp_path / 'b', checkpoint, cache, count=asked, epochs=1)
+    assert sum(asked) == 50
+
+
+def test_the_loader_gives_samples_again_after_the_run(tmp_path, checkpoint):
+    entry = runs.entry(
+        teachers=dict(t=runs.teacher((6, 12), checkpoint=checkpoint)), cache=dict(folder=str(tmp_path / 'c'))
+    )
+    runner = runs.train(runs.config(tmp_path / 'a', [entry]))
+    assert type(runner.train_dataloader.dataset).__name__ == 'Digits'
+    assert len(next(iter(runner.train_dataloader))['data_samples']) == 20
+
+
+def test_a_pipeline_that_is_exchanged_is_that_of_the_data():
+    data = Views(digits(), seed=0)
+    data.pipeline = 'another'
+    assert data.dataset.pipeline == 'another'
+
+
+def test_a_full_disk_ends_the_storing_and_not_the_run(tmp_path, checkpoint, monkeypatch, capsys):
     write, written = os.pwrite, []
 
     def full(file: int, data: bytes, place: int) -> int:
@@ -347,9 +385,9 @@ def test_a_full_disk_ends_the_storing_and_not_the_run(tmp_path, checkpoint, monk
 
     monkeypatch.setattr(os, 'pwrite', full)
     asked: list[int] = []
-    with caplog.at_level(logging.WARNING, logger='mmengine'):
-        _, hook = run(tmp_path / 'a', checkpoint, dict(folder=str(tmp_path / 'cache'), views=1), count=asked, epochs=2)
+    _, hook = run(tmp_path / 'a', checkpoint, dict(folder=str(tmp_path / 'cache'), views=1), count=asked, epochs=2)
     assert sum(asked) == 100
+    assert 'the disk is full; make room' in ''.join(capsys.readouterr())
     assert not next(iter(hook.cache._shelves.values())).open
 
 
@@ -361,7 +399,7 @@ def test_pooled_features_take_less_room(tmp_path, checkpoint):
         reading, _ = run(tmp_path / f'{features}2', checkpoint, cache, epochs=2)
         assert runs.same(filling, reading)
         sizes[features] = next((tmp_path / features).glob('*/rows.bin')).stat().st_size
-        layout = json.loads(next((tmp_path / features).glob('*/layout.json')).read_text())
+        layout = json.loads(next((tmp_path / features).glob('*/key.json')).read_text())['layout']
         assert [name for name, _, _ in layout] == ['logits', 'embedding', 'feature.0']
     assert sizes['pooled'] < sizes['whole']
 
@@ -402,7 +440,3 @@ def test_budgets():
     assert in_bytes('20GB') == 20 * 10**9
     assert in_bytes(5) == 5
     assert in_bytes('0.5 MB') == 500_000
-
-
-def test_nothing_changes_without_it():
-    assert Config(runs.entry()).get('cache') is None

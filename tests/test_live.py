@@ -10,7 +10,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import Tensor, nn
 
 from mtkd_rl.errors import MTKDError
-from mtkd_rl.teachers.live import Live, build_live, distance, fold_batchnorm, readers
+from mtkd_rl.teachers.live import Live, build_live, distance, fold, foldable, readers
 from mtkd_rl.types import Outputs
 
 NETWORKS: dict[str, dict[str, Any]] = {
@@ -36,6 +36,7 @@ def trained_like(model: nn.Module) -> nn.Module:
 
 
 def built(name: str) -> nn.Module:
+    torch.manual_seed(0)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         return trained_like(MODELS.build(NETWORKS[name]))
 
@@ -57,22 +58,25 @@ def test_networks_say_the_same_with_batchnorm_folded(name):
     inputs = torch.randn(2, 3, 64, 64)
     plain = asking(model)(inputs)
     before = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
-    said = Live().prepare('t', model, inputs, (), asking(model))
+    live = Live()
+    said = live.prepare('t', model, inputs, asking(model))
     after = sum(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     assert after < before
     assert name in ('WideResNet', 'DenseNet') or after == 0  # there some stand before the convolution
     assert 0 < distance(plain, said) < 1e-5
-    with Live().running('t', inputs) as given:
+    with live.running('t', inputs) as given:
         assert given.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_folding_is_taken_back_bit_by_bit():
     model, inputs = built('ResNet'), torch.randn(1, 3, 32, 32)
-    plain, undo = asking(model)(inputs), []
+    plain = asking(model)(inputs)
     state = {name: value.clone() for name, value in model.state_dict().items()}
     with readers(model) as read:
         model(inputs)
-    assert fold_batchnorm(model, read, (), undo) == len(read.pairs) > 10
+    pairs = foldable(model, read)
+    assert len(pairs) == len(read.pairs) > 10
+    undo = [fold(model, *pair) for pair in pairs]
     assert not torch.equal(asking(model)(inputs).logits, plain.logits)
     for each in reversed(undo):
         each()
@@ -113,16 +117,71 @@ def test_what_would_say_something_else_runs_as_it_was(kind):
     inputs = torch.randn(2, 3, 9, 9)
     plain = asking(model)(inputs)
     live = Live(channels_last=False)
-    assert torch.equal(live.prepare('t', model, inputs, (), asking(model)).logits, plain.logits)
+    assert torch.equal(live.prepare('t', model, inputs, asking(model)).logits, plain.logits)
     assert any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     assert torch.equal(asking(model)(inputs).logits, plain.logits)
+
+
+def test_a_run_that_goes_on_makes_the_same_changes_without_a_verdict():
+    first, inputs = built('ResNet'), torch.randn(2, 3, 32, 32)
+    live = Live()
+    said = live.prepare('t', first, inputs, asking(first))
+    live.prepare('plain', Twice().eval(), inputs, asking(Twice().eval()))
+    second, asked = built('ResNet'), []
+    on = Live()
+    on.load_state_dict(live.state_dict())
+
+    def ask(given: Tensor) -> Outputs:
+        asked.append(given)
+        return asking(second)(given)
+
+    assert torch.equal(on.prepare('t', second, inputs, ask).logits, said.logits)
+    assert len(asked) == 1
+    assert on.folded == live.folded
+
+
+def test_what_is_random_in_a_teacher_is_drawn_once():
+    class Noisy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.conv(x) + torch.randn(1)
+
+    model, inputs = trained_like(Noisy()), torch.randn(2, 3, 9, 9)
+    torch.manual_seed(1)
+    live = Live()
+    live.prepare('t', model, inputs, asking(model))
+    assert live.folded['t'] == []  # the same was drawn before and after
+    after = torch.rand(1)
+    torch.manual_seed(1)
+    torch.randn(1)
+    assert torch.equal(torch.rand(1), after)
+
+
+def test_batchnorm_with_an_activation_inside_stays():
+    timm = pytest.importorskip('timm')
+    model = trained_like(timm.create_model('mobilenetv3_small_050', pretrained=False, num_classes=5))
+    inputs = torch.randn(2, 3, 32, 32)
+    plain = asking(model)(inputs)
+    assert distance(plain, Live().prepare('t', model, inputs, asking(model))) < 1e-3
+
+
+@pytest.mark.parametrize('name', ['ResNet', 'MobileNetV2'])
+def test_under_autocast_rounding_is_that_of_its_type(name):
+    model, inputs = built(name), torch.randn(2, 3, 64, 64)
+    live = Live()
+    with torch.autocast('cpu', torch.bfloat16):
+        live.prepare('t', model, inputs, asking(model))
+    assert live.folded['t']
 
 
 def test_what_is_listened_to_says_what_it_said():
     model, inputs = built('ResNet'), torch.randn(1, 3, 32, 32)
     heard: dict[str, Tensor] = {}
     model.conv1.register_forward_hook(lambda module, args, output: heard.setdefault('first', output))
-    Live().prepare('t', model, inputs, ('conv1',), asking(model))
+    Live().prepare('t', model, inputs, asking(model))
     first = heard.pop('first')
     asking(model)(inputs)
     torch.testing.assert_close(heard['first'], first)
@@ -135,7 +194,7 @@ def test_a_lower_precision_is_of_the_teacher_alone():
     seen = []
     model.layer4.register_forward_hook(lambda module, args, output: seen.append(output.dtype))
     live = Live(precision='bfloat16')
-    said = live.prepare('t', model, inputs, (), asking(model))
+    said = live.prepare('t', model, inputs, asking(model))
     assert seen == [torch.float32, torch.bfloat16]
     assert 1e-4 < distance(asking(model)(inputs), said) < 0.1
     assert not torch.is_autocast_enabled('cpu')
@@ -153,7 +212,7 @@ def test_a_network_that_breaks_in_it_runs_as_it_was():
     model, inputs = trained_like(Picky()), torch.randn(2, 3, 9, 9)
     live = Live()
     plain = asking(model)(inputs)
-    assert torch.equal(live.prepare('t', model, inputs, (), asking(model)).logits, plain.logits)
+    assert torch.equal(live.prepare('t', model, inputs, asking(model)).logits, plain.logits)
     with live.running('t', inputs) as given:
         assert given is inputs
         assert torch.equal(asking(model)(given).logits, plain.logits)
@@ -167,8 +226,11 @@ def test_networks_without_convolutions_are_asked_once():
         asked.append(inputs)
         return asking(model)(inputs)
 
-    Live().prepare('t', model, torch.randn(2, 3, 2, 2), (), ask)
+    live, inputs = Live(), torch.randn(2, 3, 2, 2)
+    live.prepare('t', model, inputs, ask)
     assert len(asked) == 1
+    with live.running('t', inputs) as given:
+        assert given is inputs
 
 
 def test_a_run_ends_where_it_would_with_teachers_as_they_are(tmp_path):

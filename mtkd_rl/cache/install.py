@@ -5,6 +5,7 @@ import zlib
 from typing import Any
 
 import numpy as np
+from mmengine.dataset import InfiniteSampler
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader
@@ -14,9 +15,7 @@ from mtkd_rl.cache.views import ViewBatches, Views
 from mtkd_rl.errors import MTKDError
 
 
-def install(
-    runner: Runner, student: nn.Module, cache: TeacherCache, precision: str | None = None
-) -> ViewBatches | None:
+def install(runner: Runner, student: nn.Module, cache: TeacherCache, precision: str | None = None) -> ViewBatches:
     """Makes the training data come in views, and tells the cache what they are of.
 
     Args:
@@ -26,25 +25,18 @@ def install(
         precision: That teachers have to themselves; ``None`` for the student's.
 
     Returns:
-        What has to be told the epoch and the number of views; ``None``, after a line that says why, where pictures
-        could not come again.
+        What has to be told the epoch and the number of views.
 
     Raises:
         MTKDError: The loader makes no batches.
     """
-    preprocessor, loader = student.data_preprocessor, runner.train_dataloader
-    if getattr(preprocessor, 'batch_augments', None):
-        runner.logger.warning(
-            'mtkd_rl: cache: batch_augments of the data preprocessor mixes pictures anew each time; teachers run live'
-        )
-        return None
-    cfg = runner.cfg
+    preprocessor: Any = student.data_preprocessor
+    loader = runner.train_dataloader
     cache.about(
         len(loader.dataset),
         data=fingerprint(loader.dataset),
-        dataset=str(cfg.train_dataloader.dataset) if 'train_dataloader' in cfg else '',
-        preprocessor=str([cfg.get('data_preprocessor'), cfg.get('model', {}).get('data_preprocessor')]),
-        network=str(type(preprocessor)),
+        dataset=str(runner.cfg.get('train_dataloader', {}).get('dataset')),
+        preprocessor=f'{type(preprocessor).__name__} {plain(preprocessor)}',
         live=precision,
     )
     batches = give_views(loader, cache.views, cache.seed)
@@ -52,6 +44,14 @@ def install(
     if hasattr(loop, 'dataloader_iterator'):  # it has begun before there were views
         loop.dataloader_iterator = type(loop.dataloader_iterator)(loader)
     return batches
+
+
+def plain(module: Any) -> dict[str, Any]:
+    """What a data preprocessor is set to: its buffers and its plain attributes."""
+    buffers = {name: value.flatten().tolist() for name, value in module.named_buffers()}
+    kinds = (int, float, str, bool, tuple, list)
+    settings = {name: value for name, value in vars(module).items() if isinstance(value, kinds) and name[0] != '_'}
+    return buffers | {name: value for name, value in settings.items() if name != 'training'}
 
 
 def fingerprint(dataset: Any) -> str:
@@ -66,12 +66,12 @@ def fingerprint(dataset: Any) -> str:
     return f'{type(dataset).__name__}({len(dataset)}: {zlib.crc32(np.asarray(held).tobytes()):08x})'
 
 
-def give_views(loader: DataLoader[Any], views: int, seed: int) -> ViewBatches:
-    """Makes a data loader give views from its next iterator on.
+def give_views(loader: DataLoader[Any], views: int | None, seed: int) -> ViewBatches:
+    """Makes a data loader give views from its next iterator on; ``take_views`` undoes it.
 
     Args:
         loader: With batches.
-        views: Of each sample, at least 1.
+        views: Of each sample, at least 1; ``None`` for another one in every epoch.
         seed: Of the views.
 
     Returns:
@@ -82,8 +82,28 @@ def give_views(loader: DataLoader[Any], views: int, seed: int) -> ViewBatches:
     """
     if loader.batch_sampler is None:
         raise MTKDError('cache: the train_dataloader makes no batches (batch_size=None); give it a batch_size')
-    batches = ViewBatches(loader.batch_sampler, views, max(1, len(loader.sampler)), seed)  # type: ignore[arg-type]
+    sampler: Any = getattr(loader.batch_sampler, 'sampler', loader.sampler)
+    endless = isinstance(sampler, InfiniteSampler)  # its length is that of all processes together
+    first, step = (sampler.rank, sampler.world_size) if endless else (0, 1)
+    batches = ViewBatches(loader.batch_sampler, views, max(1, len(sampler)), seed, first, step)
+    if hasattr(sampler, 'skip'):
+        skip = sampler.skip
+
+        def skip_views(count: int) -> None:
+            skip(count)
+            batches.skipped = count
+
+        sampler.skip = skip_views
     # a loader refuses to have these set: its workers hold them, and here none has begun
     loader.__dict__['dataset'] = Views(loader.dataset, seed)
     loader.__dict__['batch_sampler'] = batches
     return batches
+
+
+def take_views(loader: DataLoader[Any]) -> None:
+    """Makes a data loader give samples again."""
+    batches: Any = loader.batch_sampler
+    if isinstance(batches, ViewBatches):
+        vars(getattr(batches, 'sampler', loader.sampler)).pop('skip', None)
+        loader.__dict__['batch_sampler'] = batches.batches
+        loader.__dict__['dataset'] = loader.dataset.dataset  # type: ignore[attr-defined]

@@ -1,12 +1,11 @@
 """Rows of bytes in a file: read from memory-mapped pages, written at their place, each with a checksum of its own."""
 
 import errno
-import json
+import fcntl
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,37 +23,32 @@ class Store:
     write the same file at any time. A file takes the room of what was written, not of what there could be.
 
     Args:
-        folder: Where ``rows.bin`` and ``key.json`` are; made if they are not.
-        key: What the rows are of, plain values; a folder with another key is refused.
+        folder: Where ``rows.bin`` is; made if it is not.
         rows: How many there can be; a file that has room for more stays as it is.
         size: Bytes of what a row stores.
 
     Raises:
-        MTKDError: The folder is of another key, or cannot be written.
+        MTKDError: The folder cannot be written.
     """
 
-    def __init__(self, folder: Path, key: Mapping[str, Any], rows: int, size: int) -> None:
+    def __init__(self, folder: Path, rows: int, size: int) -> None:
         self.path = folder / 'rows.bin'
         self.rows, self.size = rows, size
-        wanted = json.dumps({**key, 'size': size}, sort_keys=True, indent=1)
-        described = folder / 'key.json'
+        whole = rows * (HEAD + size)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if not described.is_file():
-                draft = folder / f'key.json.{os.getpid()}'
-                draft.write_text(wanted)
-                draft.replace(described)
-            if described.read_text() != wanted:
-                raise MTKDError(f'cache: {folder} is of something else; give another folder, or delete it')
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-            whole = rows * (HEAD + size)
-            if os.fstat(self._file).st_size < whole:
-                os.truncate(self._file, whole)
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX)  # or another could make it smaller than it was just made
+                if os.fstat(self._file).st_size < whole:
+                    os.truncate(self._file, whole)
+            finally:
+                fcntl.flock(self._file, fcntl.LOCK_UN)
         except OSError as error:
             raise MTKDError(f'cache: {folder}: {error.strerror}; give another folder, or make room') from None
         self._map = np.memmap(self.path, np.uint8, 'r', shape=(rows, HEAD + size))
 
-    def read(self, rows: Sequence[int], tags: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    def read(self, rows: Sequence[int], tags: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Reads rows.
 
         Args:
@@ -62,14 +56,14 @@ class Store:
             tags: What each was stored under, in 0..2^32 - 1.
 
         Returns:
-            Contents uint8 ``(R, size)``, and which of them are there, bool ``(R,)``.
+            Contents uint8 ``(R, size)``; which of them are there, bool ``(R,)``; and which are there under another
+            tag, bool ``(R,)``.
         """
         found = self._map[list(rows)]
-        head = found[:, :HEAD].copy().view(np.uint32)
-        known = [
-            head[i, 0] == _checksum(tag, found[i, HEAD:]) and head[i, 1] == np.uint32(tag) for i, tag in enumerate(tags)
-        ]
-        return found[:, HEAD:], np.array(known, dtype=bool)
+        heads = found[:, :HEAD].copy().view(np.uint32)
+        whole = np.array([head[0] == _checksum(int(head[1]), row[HEAD:]) for head, row in zip(heads, found)])
+        same = heads[:, 1] == np.array(tags, dtype=np.uint32)
+        return found[:, HEAD:], whole & same, whole & ~same
 
     def write(self, rows: Sequence[int], tags: Sequence[int], contents: np.ndarray) -> None:
         """Writes rows, each at once.

@@ -5,7 +5,10 @@ import inspect
 import json
 import os
 import re
+import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from logging import WARNING
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +23,11 @@ from mtkd_rl.losses.functional import pool
 from mtkd_rl.teachers import Teacher
 from mtkd_rl.types import Batch, Outputs
 
-FORMAT = 1
+FORMAT = 2
 """Of what is on a shelf; another number finds none of the old ones."""
+
+STRANGERS = 500
+"""Rows found under another picture after which views are taken not to come again."""
 
 UNITS = {'B': 1, 'kB': 10**3, 'MB': 10**6, 'GB': 10**9, 'TB': 10**12}
 
@@ -61,6 +67,11 @@ class Shelf:
         folder: Its folder.
         key: What decides what it says.
         samples: How many samples the data set has.
+
+    Attributes:
+        layout: What lies there; empty until somebody has said something.
+        store: The file, once it is open.
+        open: Whether it is used; a shelf that is closed stays closed.
     """
 
     def __init__(self, folder: Path, key: dict[str, Any], samples: int) -> None:
@@ -68,16 +79,38 @@ class Shelf:
         self.store: Store | None = None
         self.layout: list[Part] = []
         self.open = True
-        self.hits = self.asked = 0
+        self.hits = self.asked = self.strangers = 0
         self.error: list[float] = []
-        described = folder / 'layout.json'
-        if described.is_file():
-            self.layout = [Part(name, tuple(shape), dtype) for name, shape, dtype in json.loads(described.read_text())]
 
     @property
     def size(self) -> int:
         """Bytes of a sample's outputs."""
         return 4 + 2 * sum(int(np.prod(part.shape)) for part in self.layout)
+
+    def find_layout(self, outputs: Outputs | None) -> None:
+        """Reads what lies there from ``key.json``; where nothing does, that of the first outputs will.
+
+        Raises:
+            MTKDError: It cannot be read or written, or is of something else.
+        """
+        described = self.folder / 'key.json'
+        try:
+            if outputs is not None and not described.is_file():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                draft = self.folder / f'key.json.{os.getpid()}'
+                draft.write_text(json.dumps({'key': self.key, 'layout': layout_of(outputs)}, indent=1))
+                with suppress(FileExistsError):  # of two processes the first one decides
+                    os.link(draft, described)
+                draft.unlink()
+            if described.is_file():
+                saved = json.loads(described.read_text())
+                if saved['key'] != json.loads(json.dumps(self.key)):
+                    raise MTKDError(f'cache: {self.folder} is of something else; give another folder, or delete it')
+                self.layout = [Part(name, tuple(shape), dtype) for name, shape, dtype in saved['layout']]
+        except OSError as error:
+            raise MTKDError(f'cache: {self.folder}: {error.strerror}; give another folder, or make room') from None
+        except (ValueError, KeyError, TypeError):
+            raise MTKDError(f'cache: {described} is damaged; delete {self.folder}') from None
 
     def rows(self, seen: Seen) -> list[int]:
         """View by view, so that fewer views need the beginning of the file alone."""
@@ -87,9 +120,10 @@ class Shelf:
 class TeacherCache:
     """Keeps what teachers say of the views of samples, so that a teacher is asked once about each.
 
-    A row belongs to one teacher's weights and input, one way to load and augment, one precision and one picture, of
-    which it holds a checksum: what is of anything else is not found, and the teacher runs. The same folder serves any
-    number of runs, one after another or at once on one machine.
+    A row belongs to one teacher (weights, recipe, input), what of the student decides what it is asked, one way to load
+    and augment, one precision and one picture with its annotations, of which it holds a checksum: what is of anything
+    else is not found, and the teacher runs. The same folder serves any number of runs, one after another or at once on
+    one machine.
 
     Args:
         folder: Where it lies.
@@ -132,51 +166,74 @@ class TeacherCache:
         self._samples = samples
         self._about = {'format': FORMAT, 'seed': self.seed, 'features': self.features, 'samples': samples, **told}
 
-    def read(self, teacher: Teacher, batch: Batch) -> Outputs | None:
-        """What a teacher once said of a batch; ``None`` where it did not of all of it."""
-        seen = seen_in(batch)
-        shelf = self._shelf(teacher, batch)
-        if seen is None or not shelf.open:
+    def showing(self) -> int | None:
+        """How many views there are to be; ``None`` for one in every epoch, where no teacher's are kept any more."""
+        closed = [not shelf.open for shelf in self._shelves.values()]
+        return None if closed and all(closed) else self.views
+
+    def read(self, teacher: Teacher, batch: Batch, asked_by: str) -> Outputs | None:
+        """What a teacher once said of a batch; ``None`` where it did not of all of it.
+
+        Args:
+            teacher: The teacher.
+            batch: What it would be asked about.
+            asked_by: What of the student decides what it is asked.
+        """
+        shelf = self._shelf(teacher, batch, asked_by)
+        seen = self._seen(teacher, shelf, batch)
+        if seen is None:
             return None
         shelf.asked += len(seen.tags)
-        if shelf.store is None and shelf.layout:
-            self._open(shelf, None)
+        if shelf.store is None:
+            self._try_open(teacher, shelf, None)
         if shelf.store is None or max(seen.views) >= self.views:
             return None
-        contents, known = shelf.store.read(shelf.rows(seen), seen.tags)
+        contents, known, strangers = shelf.store.read(shelf.rows(seen), seen.tags)
+        shelf.strangers += int(strangers.sum())
+        if shelf.strangers > STRANGERS and shelf.strangers > shelf.hits:
+            self._shut(teacher, shelf, 'views of these transforms do not come again')
         if not known.all():
             return None
         shelf.hits += len(seen.tags)
         return unpacked(contents, shelf.layout, batch.inputs.device)
 
-    def keep(self, teacher: Teacher, batch: Batch, outputs: Outputs) -> Outputs:
-        """Stores what a teacher said, and returns it as it will be read.
+    def keep(self, teacher: Teacher, batch: Batch, asked_by: str, outputs: Outputs) -> Outputs:
+        """Stores what a teacher said and is not there yet, and returns it as it will be read.
 
         Outputs of another shape than the first ones (pictures of many sizes), or too large for half precision, are not
         stored and returned as they are. A disk that is full ends the storing, not the run.
+
+        Args:
+            teacher: As for ``read``.
+            batch: Likewise.
+            asked_by: Likewise.
+            outputs: What it said.
         """
         if self.features == 'pooled':
             outputs = outputs._replace(feature=tuple(pool(level).to(level.dtype) for level in outputs.feature))
-        seen = seen_in(batch)
-        shelf = self._shelf(teacher, batch)
-        if seen is None or not shelf.open:
+        shelf = self._shelf(teacher, batch, asked_by)
+        seen = self._seen(teacher, shelf, batch)
+        if seen is None:
             return outputs
+        if shelf.store is None:
+            self._try_open(teacher, shelf, outputs)
+        if shelf.store is None or layout_of(outputs) != shelf.layout or max(seen.views) >= self.views:
+            return outputs
+        contents = packed(outputs)
+        if contents is None:
+            return outputs
+        # what another run has said first stays: beside other samples a teacher says the same but for the last bit
+        stored, known, _ = shelf.store.read(shelf.rows(seen), seen.tags)
+        contents[known] = stored[known]
+        rounded = unpacked(contents, shelf.layout, batch.inputs.device)
+        if len(shelf.error) < 20:
+            shelf.error.append(_distance(outputs, rounded))
+        new = [i for i, there in enumerate(known) if not there]
+        rows = shelf.rows(seen)
         try:
-            if shelf.store is None:
-                self._open(shelf, outputs)
-            if shelf.store is None or layout_of(outputs) != shelf.layout or max(seen.views) >= self.views:
-                return outputs
-            contents = packed(outputs)
-            if contents is None:
-                return outputs
-            rounded = unpacked(contents, shelf.layout, batch.inputs.device)
-            if len(shelf.error) < 20:
-                shelf.error.append(_distance(outputs, rounded))
-            shelf.store.write(shelf.rows(seen), seen.tags, contents)
+            shelf.store.write([rows[i] for i in new], [seen.tags[i] for i in new], contents[new])
         except MTKDError as error:
-            shelf.open = False
-            print_log(f'mtkd_rl: {error}; teacher {teacher.name} runs live from here on', 'current', 30)
-            return outputs
+            self._shut(teacher, shelf, str(error))
         return rounded
 
     def lines(self) -> list[str]:
@@ -195,65 +252,68 @@ class TeacherCache:
                 shelf.store.close()
                 shelf.store = None
 
-    def _shelf(self, teacher: Teacher, batch: Batch) -> Shelf:
+    def _shelf(self, teacher: Teacher, batch: Batch, asked_by: str) -> Shelf:
         if teacher.name not in self._shelves:
             device = batch.inputs.device.type
             precision = str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else 'float32'
             key = {
                 **self._about,
                 'teacher': teacher.sha256,
-                'source': teacher.description,
+                'recipe': teacher.recipe,
                 'input': str(teacher.contract),
                 'layer': teacher.layer,
-                'classes': teacher.classes,
+                'asked_by': asked_by,
                 'precision': precision,
             }
             name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
             self._shelves[teacher.name] = Shelf(self.folder / name, key, self._samples)
         return self._shelves[teacher.name]
 
-    def _open(self, shelf: Shelf, outputs: Outputs | None) -> None:
+    def _seen(self, teacher: Teacher, shelf: Shelf, batch: Batch) -> Seen | None:
+        """What a batch is; ``None`` where that is not known, or the shelf is closed."""
+        if not shelf.open:
+            return None
+        if batch.rois is not None:
+            self._shut(teacher, shelf, "it is asked about the student's regions, which differ each time")
+            return None
+        told = [getattr(sample, 'metainfo', {}).get(VIEW) for sample in batch.samples]
+        if any(each is None for each in told):
+            self._shut(teacher, shelf, "the data samples are not in mmengine's form")
+            return None
+        indices, views, tags = (list(column) for column in zip(*told))
+        # pictures are padded to the largest of their batch, and then another thing is said of them
+        size = repr(tuple(batch.inputs.shape[1:])).encode()
+        return Seen(indices, views, [zlib.crc32(size, tag) for tag in tags])
+
+    def _shut(self, teacher: Teacher, shelf: Shelf, why: str) -> None:
+        shelf.open = False
+        print_log(f'mtkd_rl: cache: teacher {teacher.name} runs live from here on: {why}', 'current', WARNING)
+
+    def _try_open(self, teacher: Teacher, shelf: Shelf, outputs: Outputs | None) -> None:
         """Opens a shelf with as many views as the budget has room for, all shelves alike."""
-        if outputs is not None and not shelf.layout:
-            shelf.layout = layout_of(outputs)
-            write_layout(shelf)
-        known = [each for each in self._shelves.values() if each.layout]
-        taken = sum((HEAD + each.size) * self._samples for each in known)
-        fit = self.budget // max(1, taken)
-        if fit < self.views:
-            print_log(
-                f'mtkd_rl: cache: a view of all samples takes {taken / 1e6:.0f} MB, so the budget of '
-                f'{self.budget / 1e6:.0f} MB has room for {fit} of {self.views}'
-                + ("; features='pooled' takes less" if self.features == 'whole' else ''),
-                'current',
-                30,
-            )
-            self.views = fit
-        if fit < 1:
-            shelf.open = False
-            return
-        shelf.store = Store(shelf.folder, shelf.key, self.views * self._samples, shelf.size)
-
-
-def write_layout(shelf: Shelf) -> None:
-    """Leaves on a shelf what lies there, for runs to come."""
-    try:
-        shelf.folder.mkdir(parents=True, exist_ok=True)
-        draft = shelf.folder / f'layout.json.{os.getpid()}'
-        draft.write_text(json.dumps(shelf.layout))
-        draft.replace(shelf.folder / 'layout.json')
-    except OSError as error:
-        raise MTKDError(f'cache: {shelf.folder}: {error.strerror}; give another folder, or make room') from None
-
-
-def seen_in(batch: Batch) -> Seen | None:
-    """What a batch is; ``None`` where that is not known, or where what teachers say depends on the student."""
-    if batch.rois is not None:
-        return None
-    told = [getattr(sample, 'metainfo', {}).get(VIEW) for sample in batch.samples]
-    if any(each is None for each in told):
-        return None
-    return Seen(*(list(column) for column in zip(*told)))
+        try:
+            shelf.find_layout(outputs)
+            if not shelf.layout:
+                return
+            known = [each for each in self._shelves.values() if each.layout and each.open]
+            taken = sum((HEAD + each.size) * self._samples for each in known)
+            fit = self.budget // max(1, taken)
+            if fit < 1:
+                raise MTKDError(
+                    f'one view of all samples takes {taken / 1e6:.0f} MB, and the budget is {self.budget / 1e6:.0f} MB'
+                    + ("; features='pooled' takes less" if self.features == 'whole' else '')
+                )
+            if fit < self.views:
+                print_log(
+                    f'mtkd_rl: cache: a view of all samples takes {taken / 1e6:.0f} MB: the budget of '
+                    f'{self.budget / 1e6:.0f} MB has room for {fit} of {self.views}',
+                    'current',
+                    WARNING,
+                )
+                self.views = fit
+            shelf.store = Store(shelf.folder, self.views * self._samples, shelf.size)
+        except MTKDError as error:
+            self._shut(teacher, shelf, str(error))
 
 
 def layout_of(outputs: Outputs) -> list[Part]:

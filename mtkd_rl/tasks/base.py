@@ -62,6 +62,9 @@ class Task(Protocol):
             owner: Whose model it is, for error messages.
         """
 
+    def asks(self, teacher: Teacher) -> str:
+        """What of the student decides what a teacher says, beside the pictures: what a cache must not confuse."""
+
     def keep(self, samples: Sequence[Any]) -> Sequence[Any]:
         """The annotations as they are before the student's forward pass, which may change them."""
 

@@ -83,6 +83,11 @@ class Classification:
                 self._order[teacher.name] = len(teacher.classes or ()), torch.tensor(order)
         return [None] * len(teachers)
 
+    def asks(self, teacher: Teacher) -> str:
+        """The order of its logits."""
+        count, order = self._order.get(teacher.name, (0, None))
+        return f'{type(self).__name__} {count} {None if order is None else order.tolist()}'
+
     def keep(self, samples: Sequence[Any]) -> Sequence[Any]:
         """The annotations themselves: no head changes them."""
         return samples

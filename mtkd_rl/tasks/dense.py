@@ -78,6 +78,13 @@ class Dense:
         self.incomparable = [self.correspond(student, teacher.model) for teacher in teachers]
         return self.incomparable
 
+    def asks(self, teacher: Teacher) -> str:
+        """The classes in common, what of the labels is void, and whether its logits are wanted."""
+        void = getattr(self, 'void', None)
+        return (
+            f'{type(self).__name__} {self.n_classes} {self.common.get(teacher.name)} {void} {self.comparable(teacher)}'
+        )
+
     def comparable(self, teacher: Teacher) -> bool:
         """Whether a teacher's logits correspond to the student's."""
         return self.incomparable[self.names.index(teacher.name)] is None

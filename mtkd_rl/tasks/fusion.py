@@ -61,6 +61,12 @@ class Fusion:
         self._student = student
         return [None] * len(teachers)
 
+    def asks(self, teacher: Teacher) -> str:
+        """The student's loss, by which its fused pictures are judged."""
+        criterion = self._student.criterion
+        settings = {name: value for name, value in vars(criterion).items() if not name.startswith('_')}
+        return f'{type(self).__name__} {type(criterion).__name__} {settings}'
+
     def listen(self, model: nn.Module, layer: str | None, owner: str) -> Taps:
         """Taps the fused picture, and the network's encoder for the feature."""
         return Taps(model, {'fused': Tap('network'), 'feature': Tap(layer or 'network.encoder')}, owner)

@@ -49,7 +49,8 @@ class Segmentation(Dense):
     def meet(self, student: nn.Module, teachers: Sequence[Teacher], classes: Sequence[str] | None) -> list[str | None]:
         """Also remembers which label is void, and how much pixels of each class count."""
         self.void = void_of(student)
-        self.class_weight = class_weight_of(student)
+        given = class_weight_of(student)
+        self.class_weight = None if given is None else torch.tensor(given, device=next(student.parameters()).device)
         return super().meet(student, teachers, classes)
 
     def correspond(self, student: nn.Module, teacher: nn.Module) -> str | None:
@@ -118,29 +119,27 @@ class Segmentation(Dense):
         known = (labels >= 0) & (labels < classes) & (labels != self.void)
         target = torch.zeros(*labels.shape, classes, device=ours.device)
         target.scatter_(2, torch.where(known, labels, 0).unsqueeze(2), known.unsqueeze(2).float())
+        counts = target.sum(dim=2)
+        if self.class_weight is not None and len(self.class_weight) == classes:
+            counts = target @ self.class_weight
+        # of all labelled pixels: who knows few classes says little, not the same in fewer places
+        weight = counts / counts.sum(dim=1, keepdim=True).clamp(min=1e-6)
         return tuple(
             None
             if reason is not None
-            else self._pair(self.common.get(name), ours, F.interpolate(outputs.logits, size, mode='bilinear'), target)
+            else pair(self.common.get(name), ours, F.interpolate(outputs.logits, size, mode='bilinear'), target, weight)
             for name, reason, outputs in zip(self.names, self.incomparable, teachers)
         )
 
-    def _pair(self, common: Common | None, ours: Tensor, theirs: Tensor, target: Tensor) -> Compared:
-        """Student and teacher over the classes in common, at the pixels that are of these."""
-        student, teacher = (rows_of_pixels(x) for x in (ours, theirs))
-        known = target.sum(dim=2)
-        labelled = known.sum(dim=1, keepdim=True).clamp(min=1.0)
-        every = target
-        if common is not None:
-            student, teacher = student[:, :, list(common.student)], teacher[:, :, list(common.teacher)]
-            target = target[:, :, list(common.student)]
-            known = target.sum(dim=2)
-        if self.class_weight is not None:
-            weights = torch.ones(every.shape[2], device=ours.device)
-            weights[: len(self.class_weight)] = torch.tensor(self.class_weight, device=ours.device)
-            known = known * (every @ weights)
-        # of all labelled pixels: who knows few classes says little, not the same in fewer places
-        return Compared(student, teacher, known / labelled, target)
+
+def pair(common: Common | None, ours: Tensor, theirs: Tensor, target: Tensor, weight: Tensor) -> Compared:
+    """Student and teacher over the classes in common, at the pixels that are of these."""
+    student, teacher = (rows_of_pixels(x) for x in (ours, theirs))
+    if common is not None:
+        student, teacher = student[:, :, list(common.student)], teacher[:, :, list(common.teacher)]
+        target = target[:, :, list(common.student)]
+        weight = weight * target.sum(dim=2)
+    return Compared(student, teacher, weight, target)
 
 
 def pixels_of(model: Any) -> Pixels | None:

@@ -5,9 +5,10 @@ it is taken back, so that no network is too strange to be a teacher.
 """
 
 import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from mmengine.logging import print_log
@@ -18,14 +19,17 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from mtkd_rl.errors import MTKDError, candidates
+from mtkd_rl.rng import isolated
 from mtkd_rl.types import Outputs
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 PRECISIONS = {None: None, 'bfloat16': torch.bfloat16, 'float16': torch.float16}
 
-ALLOWED = {None: 1e-3, 'bfloat16': 0.1, 'float16': 0.02}
-"""Relative error of all outputs together up to which a teacher says the same, by precision."""
+ALLOWED = {torch.float32: 1e-3, torch.bfloat16: 0.1, torch.float16: 0.02}
+"""Relative error of any output up to which a teacher says the same, by the type that it computes in."""
+
+BATCHNORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class Live:
@@ -44,61 +48,92 @@ class Live:
         if precision not in PRECISIONS:
             raise MTKDError(f"MTKDHook: live: precision is {precision!r}; give 'bfloat16', 'float16' or None")
         self.fold, self.channels_last, self.precision = fold, channels_last, precision
-        self._plain: set[str] = set()  # teachers that run as they were
+        self.folded: dict[str, list[tuple[str, str]] | None] = {}
+        """Teacher to what was folded of it, pairs of convolution and BatchNorm; ``None`` of one that runs as it was."""
 
-    def prepare(
-        self, name: str, model: nn.Module, inputs: Tensor, tapped: Collection[str], ask: Callable[[Tensor], Outputs]
-    ) -> Outputs:
+    def prepare(self, name: str, model: nn.Module, inputs: Tensor, ask: Callable[[Tensor], Outputs]) -> Outputs:
         """Changes a teacher, in place, and compares what it says before and after on one batch.
+
+        A run that goes on does what the run before it found, without another verdict.
 
         Args:
             name: The teacher's.
             model: Its network, in evaluation mode.
             inputs: What it is given, ``(B, C, H, W)``.
-            tapped: Names of modules whose output has to stay what it is.
             ask: Runs it.
 
         Returns:
             What it says of the batch as it is from here on.
         """
+        if name in self.folded:
+            self._change(model, self.folded[name])
+            with self.running(name, inputs) as given:
+                return ask(given)
+        self.folded[name] = None
         wanted = self.fold or self.channels_last
         if not self.precision and not (wanted and any(isinstance(each, CONVOLUTIONS) for each in model.modules())):
             return ask(inputs)
-        undo: list[Callable[[], Any]] = []
-        with readers(model) as read:
+        with readers(model) as read, isolated():  # what is random in it is drawn once, by the run after the change
             before = ask(inputs)
+        pairs = foldable(model, read) if self.fold else []
+        undo: list[Callable[[], Any]] = []
+        problem = ''
         try:
-            folded = fold_batchnorm(model, read, tapped, undo) if self.fold else 0
-            if self.channels_last:
-                undo.append(lambda: model.to(memory_format=torch.contiguous_format))  # type: ignore[call-overload]
-                model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.folded[name] = pairs
+            undo = self._change(model, pairs)
             with self.running(name, inputs) as given:
                 after = ask(given)
+                allowed = ALLOWED[computes_in(inputs)]
             error = distance(before, after)
-        except (RuntimeError, TypeError, ValueError) as problem:
-            error, after = float('inf'), before
-            print_log(f'mtkd_rl: teacher {name}: {" ".join(str(problem).split())}', 'current', 10)
-        if not error <= ALLOWED[self.precision]:
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as raised:  # whatever a network can make fail
+            error, allowed, after, problem = float('inf'), 0.0, before, f' ({" ".join(str(raised).split())[:200]})'
+        if not error <= allowed:
             for each in reversed(undo):
                 each()
-            self._plain.add(name)
+            self.folded[name] = None
             print_log(
-                f'mtkd_rl: teacher {name} runs as it is: made faster it would say something else (relative error '
-                f'{error:.1e}); live=dict(fold=False, channels_last=False) does not try',
+                f'mtkd_rl: teacher {name} runs as it is: made faster it would say something else, with a relative '
+                f'error of {error:.1e}{problem}; live=dict(fold=False, channels_last=False) does not try',
                 'current',
             )
             return before
-        what = [f'{folded} BatchNorms folded'] if folded else []
+        what = [f'{len(pairs)} BatchNorms folded'] if pairs else []
         what += ['channels last'] if self.channels_last else []
         what += [self.precision] if self.precision else []
-        if what:
-            print_log(f'mtkd_rl: teacher {name}: {", ".join(what)}: relative error {error:.1e}', 'current')
+        print_log(f'mtkd_rl: teacher {name}: {", ".join(what)}: relative error {error:.1e}', 'current')
         return after
+
+    def _change(self, model: nn.Module, pairs: list[tuple[str, str]] | None) -> list[Callable[[], Any]]:
+        """Makes a teacher faster; how that is taken back, the last change first."""
+        if pairs is None:
+            return []
+        undo = [fold(model, conv, norm) for conv, norm in pairs]
+        if self.channels_last:
+            changed = [x for x in model.parameters() if x.dim() == 4]
+            for parameter in changed:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+            def back() -> None:
+                for parameter in changed:
+                    parameter.data = parameter.data.contiguous()
+
+            undo.append(back)
+        return undo
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was found, in plain containers."""
+        return {name: None if pairs is None else [list(pair) for pair in pairs] for name, pairs in self.folded.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on with what was found."""
+        self.folded = {name: None if pairs is None else [(a, b) for a, b in pairs] for name, pairs in state.items()}
 
     @contextmanager
     def running(self, name: str, inputs: Tensor) -> Iterator[Tensor]:
         """A teacher runs in this block, on the inputs that the block is given."""
-        if name in self._plain:
+        if self.folded.get(name) is None:
             yield inputs
             return
         if self.channels_last:
@@ -112,15 +147,15 @@ class Live:
 
 
 class Read(NamedTuple):
-    """Which BatchNorm read the output of which convolution.
+    """What read the outputs of convolutions while a model ran.
 
     Attributes:
-        pairs: Name of a BatchNorm to that of the convolution.
+        pairs: Name of a BatchNorm to the convolution whose output it read, for each of its calls.
         calls: How often each was called.
         others: Convolutions whose output something else read too.
     """
 
-    pairs: dict[str, str]
+    pairs: dict[str, list[str]]
     calls: dict[str, int]
     others: set[str]
 
@@ -147,13 +182,17 @@ class _Functions(TorchFunctionMode):
 def readers(model: nn.Module) -> Iterator[Read]:
     """Sees what reads what while a model runs in this block; no order of names or of children is trusted."""
     modules = {name: each for name, each in model.named_modules() if isinstance(each, (*CONVOLUTIONS, _BatchNorm))}
-    said: dict[int, tuple[str, Any]] = {}  # outputs are held, or another could have the same id
+    said: dict[int, tuple[str, Any]] = {}  # weakly, or what one batch needs would be held all at once
     read = Read({}, dict.fromkeys(modules, 0), set())
     norms: list[nn.Module] = []  # in whose forward we are
 
+    def said_by(x: Any) -> str | None:
+        name, weak = said.get(id(x), (None, None))
+        return name if weak is not None and weak() is x else None
+
     def elsewhere(arguments: Sequence[Any]) -> None:
         if not norms:
-            read.others.update(said[id(each)][0] for each in arguments if id(each) in said)
+            read.others.update(name for name in map(said_by, arguments) if name is not None)
 
     def recorder(name: str) -> Callable[..., None]:
         def record(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
@@ -161,9 +200,9 @@ def readers(model: nn.Module) -> Iterator[Read]:
             if norms and norms[-1] is module:
                 norms.pop()
             if isinstance(module, CONVOLUTIONS):
-                said[id(output)] = name, output
-            elif args and id(args[0]) in said:
-                read.pairs[name] = said[id(args[0])][0]
+                said[id(output)] = name, weakref.ref(output)
+            else:
+                read.pairs.setdefault(name, []).append(said_by(args[0]) or '')
 
         return record
 
@@ -180,34 +219,44 @@ def readers(model: nn.Module) -> Iterator[Read]:
             handle.remove()
 
 
-def fold_batchnorm(model: nn.Module, read: Read, kept: Collection[str], undo: list[Callable[[], Any]]) -> int:
-    """Folds every BatchNorm that reads a convolution's output into that convolution.
+def foldable(model: nn.Module, read: Read) -> list[tuple[str, str]]:
+    """Pairs of convolution and BatchNorm that can become one.
 
-    ``BN(W * x + b) = (W g / s) * x + (b - m) g / s + h`` with its means m, deviations s, factors g and offsets h.
-    Convolutions whose output is also read elsewhere, as in networks with BatchNorm first, stay.
+    The BatchNorm has read that convolution's output in each of its calls, and nothing else has read it, as it does in
+    networks with BatchNorm first. Neither is listened to, nor of a kind of its own.
 
     Args:
         model: In evaluation mode.
         read: What ``readers`` saw of it.
-        kept: Names of modules that must go on saying what they say.
-        undo: Is given functions that take it back, the last one first.
+    """
+    pairs = []
+    for norm_name, sources in read.pairs.items():
+        (conv_name, *others) = set(sources)
+        shared = any(conv_name in seen for name, seen in read.pairs.items() if name != norm_name)
+        if others or not conv_name or shared or conv_name in read.others:
+            continue
+        conv, norm = model.get_submodule(conv_name), model.get_submodule(norm_name)
+        heard = any((each._forward_hooks, each._forward_pre_hooks) != ({}, {}) for each in (conv, norm))
+        plain = type(conv) in CONVOLUTIONS and type(norm) in BATCHNORMS and norm.running_var is not None
+        if plain and not heard and read.calls[conv_name] == read.calls[norm_name]:
+            pairs.append((conv_name, norm_name))
+    return pairs
+
+
+def fold(model: nn.Module, conv_name: str, norm_name: str) -> Callable[[], None]:
+    """Folds a BatchNorm into the convolution before it.
+
+    ``BN(W * x + b) = (W g / s) * x + (b - m) g / s + h`` with its means m, deviations s, factors g and offsets h.
+
+    Args:
+        model: In evaluation mode.
+        conv_name: Name of the convolution.
+        norm_name: Name of the BatchNorm; an identity takes its place.
 
     Returns:
-        How many were folded.
+        What takes it back.
     """
-    convolutions = list(read.pairs.values())
-    folded = 0
-    for norm, conv in read.pairs.items():
-        once = read.calls[norm] == read.calls[conv] == 1 and convolutions.count(conv) == 1
-        if once and conv not in read.others and norm not in kept and conv not in kept:
-            folded += _fold(model, norm, model.get_submodule(conv), undo)
-    return folded
-
-
-def _fold(model: nn.Module, norm_name: str, conv: Any, undo: list[Callable[[], Any]]) -> bool:
-    norm: Any = model.get_submodule(norm_name)
-    if norm.running_var is None or type(conv) not in CONVOLUTIONS:
-        return False  # statistics of the batch, or a convolution of another kind
+    conv, norm = cast(Any, model.get_submodule(conv_name)), cast(Any, model.get_submodule(norm_name))
     weight, bias = fuse_conv_bn_weights(
         conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
     )
@@ -218,17 +267,28 @@ def _fold(model: nn.Module, norm_name: str, conv: Any, undo: list[Callable[[], A
         conv.weight, conv.bias = old
         setattr(parent, child, norm)
 
-    undo.append(back)
     conv.weight = nn.Parameter(weight.detach(), requires_grad=False)
     conv.bias = nn.Parameter(bias.detach(), requires_grad=False)
     setattr(parent, child, nn.Identity().eval())
-    return True
+    return back
+
+
+def computes_in(inputs: Tensor) -> torch.dtype:
+    """The type that convolutions compute in here; TF32, which tensor cores use for float32, is as fine as float16."""
+    device = inputs.device.type
+    if torch.is_autocast_enabled(device):
+        return torch.get_autocast_dtype(device)
+    return torch.float16 if device == 'cuda' and torch.backends.cudnn.allow_tf32 else torch.float32
 
 
 def distance(one: Outputs, other: Outputs) -> float:
-    """The largest relative error of any part of outputs; infinite where shapes differ or something is not finite."""
+    """The largest relative error of logits, embedding and features; infinite where shapes differ or it is not finite.
+
+    Losses follow from these, and those of good teachers are too small to be compared.
+    """
     worst = 0.0
-    for a, b in zip(one.tensors(), other.tensors()):
+    parts = [(one.logits, other.logits), (one.embedding, other.embedding), *zip(one.feature, other.feature)]
+    for a, b in parts:
         if a.shape != b.shape:
             return float('inf')
         if a.numel():

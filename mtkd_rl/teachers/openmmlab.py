@@ -43,6 +43,11 @@ class OpenMMLab:
         self.description = f'OpenMMLab {getattr(kind, "__name__", kind) if isinstance(config, Mapping) else config}'
 
     @property
+    def recipe(self) -> str:
+        """The model and its preprocessor as the config has them, wherever that lies."""
+        return f'{self._cfg.get("default_scope")} {self._cfg.model} {self._cfg.get("data_preprocessor")}'
+
+    @property
     def class_names(self) -> tuple[str, ...] | None:
         """Names of the classes of the data that the config trains on; ``None`` where it does not say."""
         for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):

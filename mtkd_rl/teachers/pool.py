@@ -36,6 +36,7 @@ class Teacher:
         description: Where it comes from.
         sha256: Of its checkpoint file; of its parameters where there is no file.
         classes: Names of its classes, in the order of its logits; ``None`` where they are not known.
+        recipe: All that it was built of but for its weights; empty where that is not known.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Teacher:
     description: str
     sha256: str
     classes: tuple[str, ...] | None = None
+    recipe: str = ''
 
     def __post_init__(self) -> None:
         self.model.requires_grad_(False).eval()
@@ -201,6 +203,7 @@ def _build_teacher(
 ) -> Teacher:
     options = Options(**{key: entry.pop(key) for key in Options._fields if key in entry})
     _check(name, options)
+    given = f'{sorted(entry.items(), key=str)} strict={options.strict}'
     with isolated(seed=zlib.crc32(name.encode())):
         try:
             origin = _source(name, entry)
@@ -233,6 +236,8 @@ def _build_teacher(
         description=origin.description,
         sha256=sha256_of(file or model),
         classes=tuple(classes) if classes else None,
+        # what does not fit a checkpoint is drawn by the teacher's name
+        recipe=getattr(origin, 'recipe', given) + (f' {sha256_of(model)}' if not options.strict else ''),
     )
 
 
