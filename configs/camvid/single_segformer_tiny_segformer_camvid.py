@@ -1,8 +1,8 @@
 # A narrow ResNet-18 with the head of SegFormer on CamVid, taught by the teacher of its own kind alone, the second best.
 # Paper: https://arxiv.org/abs/1503.02531 (knowledge distillation)
 # Command: python tools/train.py configs/camvid/single_segformer_tiny_segformer_camvid.py
-# Time: 7 minutes on one core
-# Result: not yet run here
+# Time: 6 minutes on one core
+# Result: mIoU 50.8, standard deviation 0.3 over three seeds (docs/dense.md)
 #
 # Train the configs of teachers/ first.
 _base_ = ['students/tiny_segformer_camvid.py', '_base_/teachers.py']

