@@ -91,6 +91,7 @@ import mtkd_rl.compat
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
+torch.set_num_threads(1)  # as here: with several sums are in another order
 scope, config, checkpoint, pictures, out = sys.argv[1:]
 __import__(f'{scope}.models')
 with DefaultScope.overwrite_default_scope(scope):

@@ -2,7 +2,7 @@
 # Paper: none
 # Command: python tools/train.py configs/scenes/detection/average_tiny_detection_scenes.py
 # Time: about a minute on one core
-# Result: 20.8 mAP, standard deviation 1.3 over two seeds (`make demo-detection`)
+# Result: 20.8 mAP, standard deviation 1.4 over two seeds (`make demo-detection`)
 _base_ = ['students/tiny_detection_scenes.py', '_base_/teachers.py']
 
 custom_hooks = [
