@@ -419,7 +419,7 @@ def test_a_teacher_that_is_dropped_does_not_mind_other_sizes():
     model = model_of('RetinaNet')
     weights = FixedWeighting(weights=dict(a=0.5, b=0.5))
     entries = dict(a=teacher('RetinaNet'), b=teacher('RetinaNet'))
-    distiller = distiller_of(model, entries, weights, guard=Guard(drop_after=1))
+    distiller = distiller_of(model, entries, weights, guard=Guard(drop_after=1), live=AS_IT_IS)
     ran = []
     distiller.teachers[1].model.bbox_head.register_forward_hook(break_it)
     distiller.teachers[1].model.backbone.register_forward_hook(lambda *args: ran.append(1))
