@@ -235,13 +235,12 @@ class Distiller:
             if teacher.name in gone and teacher.name in self._shapes:
                 answers.append(self._shapes[teacher.name].map(lambda x: x.new_zeros(len(batch.inputs), *x.shape[1:])))
                 continue
-            asked_by = '' if self.cache is None else self.task.asks(teacher)
-            outputs = None if self.cache is None else self.cache.read(teacher, batch, asked_by)
+            outputs = None if self.cache is None else self.cache.read(teacher, batch, self.task.asks)
             if outputs is None:
                 if teacher.contract not in converted:
                     converted[teacher.contract] = convert(batch.inputs, self.source, teacher.contract)
                 outputs = self._ask_one(i, teacher, converted[teacher.contract], batch)
-                outputs = outputs if self.cache is None else self.cache.keep(teacher, batch, asked_by, outputs)
+                outputs = outputs if self.cache is None else self.cache.keep(teacher, batch, outputs)
             self._shapes[teacher.name] = outputs.map(lambda x: x.new_empty(0, *x.shape[1:]))
             answers.append(outputs)
         return tuple(answers)

@@ -1,7 +1,11 @@
 """The one exception that users of mtkd_rl are meant to read."""
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any, TypeVar
+
+T = TypeVar('T')
 
 
 class MTKDError(ValueError):
@@ -52,3 +56,24 @@ def check_number(where: str, name: str, value: object, low: float = 0.0, whole: 
     if not wanted or not low <= value < float('inf'):  # type: ignore[operator]
         kind = 'an integer' if whole else 'a finite number'
         raise MTKDError(f'{where}: {name} is {value!r}; give {kind} of at least {low:g}')
+
+
+def from_options(kind: Callable[..., T], name: str, options: Any, otherwise: str = '') -> T:
+    """Builds what an option of the hook, itself a dict of options, describes.
+
+    Args:
+        kind: What is built.
+        name: Of the hook's option.
+        options: What it was set to.
+        otherwise: What else it may be set to, for the message.
+
+    Raises:
+        MTKDError: It is no dict, or has an option that there is not.
+    """
+    if not isinstance(options, Mapping):
+        raise MTKDError(f'MTKDHook: {name} is {options!r}; give a dict of its options{otherwise}')
+    known = list(inspect.signature(kind).parameters)
+    for option in options:
+        if option not in known:
+            raise MTKDError(f'MTKDHook: {name} has no option {option!r}; did you mean: {candidates(option, known)}')
+    return kind(**options)

@@ -3,7 +3,6 @@
 Everything is decided on the device from sums over all processes, so no step waits, and every process decides the same.
 """
 
-import inspect
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ import torch
 from mmengine.dist import all_reduce, get_world_size
 from torch import Tensor
 
-from mtkd_rl.errors import MTKDError, candidates, check_number
+from mtkd_rl.errors import check_number, from_options
 from mtkd_rl.parallel import global_mean
 from mtkd_rl.types import Credit, Decision, Knowledge, Outputs, State
 from mtkd_rl.weighting.base import leave_out
@@ -324,13 +323,7 @@ def build_guard(options: Any) -> Guard:
     Raises:
         MTKDError: It is no dict, or has an option that there is not.
     """
-    if not isinstance(options, Mapping):
-        raise MTKDError(f'MTKDHook: guard is {options!r}; give a dict of its options, or None for no guard')
-    known = list(inspect.signature(Guard).parameters)
-    for name in options:
-        if name not in known:
-            raise MTKDError(f'MTKDHook: guard has no option {name!r}; did you mean: {candidates(name, known)}')
-    return Guard(**options)
+    return from_options(Guard, 'guard', options, ', or None for no guard')
 
 
 def need_of(state: State, typical: Tensor) -> Tensor:

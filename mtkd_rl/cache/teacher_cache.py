@@ -1,12 +1,11 @@
 """The cache of a pool: a shelf for each teacher, on which lies what it said of every view."""
 
 import hashlib
-import inspect
 import json
 import os
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from logging import WARNING
 from pathlib import Path
@@ -18,7 +17,7 @@ from mmengine.logging import print_log
 
 from mtkd_rl.cache.store import HEAD, Store
 from mtkd_rl.cache.views import VIEW
-from mtkd_rl.errors import MTKDError, candidates, check_number
+from mtkd_rl.errors import MTKDError, check_number, from_options
 from mtkd_rl.losses.functional import pool
 from mtkd_rl.teachers import Teacher
 from mtkd_rl.types import Batch, Outputs
@@ -171,15 +170,15 @@ class TeacherCache:
         closed = [not shelf.open for shelf in self._shelves.values()]
         return None if closed and all(closed) else self.views
 
-    def read(self, teacher: Teacher, batch: Batch, asked_by: str) -> Outputs | None:
+    def read(self, teacher: Teacher, batch: Batch, asks: Callable[[Teacher], str]) -> Outputs | None:
         """What a teacher once said of a batch; ``None`` where it did not of all of it.
 
         Args:
             teacher: The teacher.
             batch: What it would be asked about.
-            asked_by: What of the student decides what it is asked.
+            asks: Says what of the student decides what it is asked; called once a teacher.
         """
-        shelf = self._shelf(teacher, batch, asked_by)
+        shelf = self._shelf(teacher, batch, asks)
         seen = self._seen(teacher, shelf, batch)
         if seen is None:
             return None
@@ -197,7 +196,7 @@ class TeacherCache:
         shelf.hits += len(seen.tags)
         return unpacked(contents, shelf.layout, batch.inputs.device)
 
-    def keep(self, teacher: Teacher, batch: Batch, asked_by: str, outputs: Outputs) -> Outputs:
+    def keep(self, teacher: Teacher, batch: Batch, outputs: Outputs) -> Outputs:
         """Stores what a teacher said and is not there yet, and returns it as it will be read.
 
         Outputs of another shape than the first ones (pictures of many sizes), or too large for half precision, are not
@@ -206,12 +205,11 @@ class TeacherCache:
         Args:
             teacher: As for ``read``.
             batch: Likewise.
-            asked_by: Likewise.
             outputs: What it said.
         """
         if self.features == 'pooled':
             outputs = outputs._replace(feature=tuple(pool(level).to(level.dtype) for level in outputs.feature))
-        shelf = self._shelf(teacher, batch, asked_by)
+        shelf = self._shelves[teacher.name]  # which was looked at first
         seen = self._seen(teacher, shelf, batch)
         if seen is None:
             return outputs
@@ -252,7 +250,7 @@ class TeacherCache:
                 shelf.store.close()
                 shelf.store = None
 
-    def _shelf(self, teacher: Teacher, batch: Batch, asked_by: str) -> Shelf:
+    def _shelf(self, teacher: Teacher, batch: Batch, asks: Callable[[Teacher], str]) -> Shelf:
         if teacher.name not in self._shelves:
             device = batch.inputs.device.type
             precision = str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else 'float32'
@@ -262,7 +260,7 @@ class TeacherCache:
                 'recipe': teacher.recipe,
                 'input': str(teacher.contract),
                 'layer': teacher.layer,
-                'asked_by': asked_by,
+                'asked_by': asks(teacher),
                 'precision': precision,
             }
             name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
@@ -374,10 +372,4 @@ def build_cache(options: Any) -> TeacherCache:
     Raises:
         MTKDError: It is no dict, or has an option that there is not.
     """
-    if not isinstance(options, Mapping):
-        raise MTKDError(f'MTKDHook: cache is {options!r}; give a dict of its options, or None for no cache')
-    known = list(inspect.signature(TeacherCache).parameters)
-    for name in options:
-        if name not in known:
-            raise MTKDError(f'MTKDHook: cache has no option {name!r}; did you mean: {candidates(name, known)}')
-    return TeacherCache(**options)
+    return from_options(TeacherCache, 'cache', options, ', or None for no cache')

@@ -4,7 +4,6 @@ What is changed is tried on the first batch beside the teacher as it was. Where 
 it is taken back, so that no network is too strange to be a teacher.
 """
 
-import inspect
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from mtkd_rl.errors import MTKDError, candidates
+from mtkd_rl.errors import MTKDError, from_options
 from mtkd_rl.rng import isolated
 from mtkd_rl.types import Outputs
 
@@ -303,10 +302,4 @@ def build_live(options: Any) -> Live:
     Raises:
         MTKDError: It is no dict, or has an option that there is not.
     """
-    if not isinstance(options, Mapping):
-        raise MTKDError(f'MTKDHook: live is {options!r}; give a dict of its options')
-    known = list(inspect.signature(Live).parameters)
-    for name in options:
-        if name not in known:
-            raise MTKDError(f'MTKDHook: live has no option {name!r}; did you mean: {candidates(name, known)}')
-    return Live(**options)
+    return from_options(Live, 'live', options)
