@@ -18,10 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
 
 from mtkd_rl import benchmark
-from mtkd_rl.benchmark import Options
+from mtkd_rl.benchmark import Options, naive
 from mtkd_rl.datasets import MadeClassification
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.hook import MTKDHook
@@ -121,28 +122,41 @@ def config(**entry: Any) -> Config:
     return cfg
 
 
-@pytest.mark.parametrize('name', benchmark.VARIANTS)
-def test_a_variant_differs_in_its_hook_alone(name: str) -> None:
+@pytest.mark.parametrize('name', sorted({*benchmark.STEP.variants, *benchmark.POOL.variants}))
+def test_a_variant_differs_in_its_hook_alone(name: str, tmp_path: Path) -> None:
     cfg = config(strategy={'type': 'PPOWeighting', 'rollout': 77}, begin=5, warmup=3, temperature=2.0)
     before = cfg.to_dict()
-    changed = benchmark.variant(cfg, name)
+    changed = benchmark.variant(cfg, name, tmp_path / name)
     assert cfg.to_dict() == before
     for key in ('model', 'optim_wrapper', 'param_scheduler', 'train_dataloader', 'data_preprocessor'):
         assert changed[key] == cfg[key]
     assert changed.custom_hooks[-1] == {'type': Watch}
     assert changed.default_hooks == {**cfg.default_hooks, 'checkpoint': None}
     entries = [hook for hook in changed.custom_hooks if hook['type'] == 'mtkd_rl.MTKDHook']
-    assert len(entries) == (name != 'plain')
+    assert len(entries) == (name not in ('plain', 'naive'))
     for entry in entries:
-        expected = {'ppo': {'type': 'PPOWeighting', 'rollout': 77}}.get(name, {'type': 'AverageWeighting'})
-        assert entry['strategy'] == expected
+        agent, average = {'type': 'PPOWeighting', 'rollout': 77}, {'type': 'AverageWeighting'}
+        assert entry['strategy'] == (agent if name in ('ppo', 'ppo_cached') else average)
+        folder = str(tmp_path / name / 'cache')
+        assert (entry['cache'] or {}).get('folder') == (folder if name in ('cached', 'ppo_cached') else None)
+        assert entry.get('live', {}) == ({'precision': 'bfloat16'} if name == 'live_bf16' else {})
         assert (entry['begin'], entry['end'], entry['warmup'], entry['temperature']) == (0, None, 0, 2.0)
         assert set(entry['teachers']) == {'strong', 'half', 'weak'}
 
 
-def test_the_agent_of_a_config_without_one_has_its_defaults() -> None:
+def test_the_agent_of_a_config_without_one_has_its_defaults(tmp_path: Path) -> None:
     fixed = {'type': 'FixedWeighting', 'weights': {'strong': 1.0}}
-    assert benchmark.variant(config(strategy=fixed), 'ppo').custom_hooks[0]['strategy'] == {'type': 'PPOWeighting'}
+    changed = benchmark.variant(config(strategy=fixed), 'ppo', tmp_path)
+    assert changed.custom_hooks[0]['strategy'] == {'type': 'PPOWeighting'}
+
+
+def test_a_plan_without_a_variant_compares_nothing_to_it() -> None:
+    left = benchmark.without(benchmark.POOL, 'naive')
+    assert 'naive' not in left.variants
+    assert set(left.variants) == set(benchmark.POOL.variants) - {'naive'}
+    assert set(left.ratios) == {'ppo/average', 'cached/plain', 'ppo cached/plain', 'ppo/average cached'}
+    for plan in (benchmark.STEP, benchmark.POOL, left):
+        assert {name for pair in plan.ratios.values() for name in pair} <= set(plan.variants)
 
 
 def test_no_teacher_needs_a_file() -> None:
@@ -187,7 +201,7 @@ def test_the_size_of_a_picture() -> None:
 def test_the_summary_by_hand() -> None:
     seconds = {'plain': [1, 2, 4], 'teachers': [3, 3, 3], 'average': [4, 6, 8], 'ppo': [4.4, 9, 8.4]}
     memory = {'plain': 10 * 2**20, 'teachers': 2 * 2**20, 'average': 20 * 2**20, 'ppo': 21 * 2**20}
-    said = benchmark.summarise(seconds, memory, iterations=10)
+    said = benchmark.summarise(benchmark.STEP, seconds, memory, Options(1, 50, 3, 10))
     assert {name: each['ms'] for name, each in said['variants'].items()} == {
         'plain': 200,
         'teachers': 300,
@@ -195,6 +209,7 @@ def test_the_summary_by_hand() -> None:
         'ppo': 840,
     }
     assert said['variants']['ppo']['memory_mib'] == 21
+    assert said['variants']['plain']['images'] == 250  # 10 batches of 50 in 2 seconds
     assert said['of_rounds'] == {
         'average/plain': [4, 3, 2],
         'ppo/average': [1.1, 1.5, 1.05],
@@ -236,8 +251,8 @@ def take_turns(name: str, work_dir: Path, turns: list[int], *hooks: dict[str, An
         parent.send(times)
     cfg = config(**entry)
     cfg.custom_hooks.extend(hooks)
-    cfg = benchmark.variant(cfg, name)
-    cfg.work_dir, cfg.experiment_name = str(work_dir), f'test_benchmark_{next(NAMES)}'
+    cfg = benchmark.variant(cfg, name, work_dir)
+    cfg.experiment_name = f'test_benchmark_{next(NAMES)}'
     benchmark.take_turns(worker, name, cfg, Options(torch.get_num_threads(), 50, 1, 2))
     heard = [parent.recv() for _ in range(1 + len(turns))]
     assert not parent.poll()
@@ -260,8 +275,8 @@ def test_the_agent_is_measured_over_whole_cycles(tmp_path: Path) -> None:
     assert ready.seconds > 0
     assert all(turn.seconds > 0 and turn.memory >= 0 for turn in turns)
     assert runner.iter == benchmark.WARMUP + 4
-    # 150 samples of warm-up make one update, and the two cycles one each; SB3 counts epochs
-    assert hook_of(runner).strategy.agent.ppo._n_updates == 2 * 3
+    # 200 samples of warm-up make two updates, and the two cycles one each; SB3 counts epochs
+    assert hook_of(runner).strategy.agent.ppo._n_updates == 2 * 4
     assert all(torch.isfinite(parameter).all() for parameter in runner.model.parameters())
     assert not checkpoints(tmp_path)
 
@@ -292,7 +307,67 @@ def test_the_teachers_alone_leave_the_student_as_it_was(tmp_path: Path) -> None:
     assert Watch.seen.pop().iter == 0
 
 
+def test_the_cache_answers_once_it_has_seen_every_batch(tmp_path: Path) -> None:
+    asked = []
+
+    class Count(Hook):
+        def before_train(self, runner: Runner) -> None:
+            for teacher in hook_of(runner).pool:
+                teacher.model.register_forward_hook(lambda *_, name=teacher.name: asked.append(name))
+
+    take_turns(
+        'cached', tmp_path, [3, 5], {'type': Count, 'priority': 'LOWEST'}, live={'fold': False, 'channels_last': False}
+    )
+    assert Watch.seen.pop().iter == benchmark.WARMUP + 8
+    assert all(asked.count(name) == benchmark.WARMUP for name in ('strong', 'half', 'weak'))
+    assert list(tmp_path.glob('cache/*/rows.bin'))
+
+
+def test_the_naive_loop_asks_every_teacher_every_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    said = naive.said
+    monkeypatch.setattr(naive, 'said', lambda model, x: (asked.append(model.training), said(model, x))[1])
+    take_turns('naive', tmp_path, [2])
+    runner = Watch.seen.pop()
+    # the student learns, and three teachers evaluate, in this order
+    assert asked == [True, False, False, False] * (benchmark.WARMUP + 2)
+    assert not [hook for hook in runner.hooks if isinstance(hook, MTKDHook)]
+    assert not checkpoints(tmp_path)
+
+
+def test_what_the_naive_loop_reads_of_a_classifier_is_what_it_says() -> None:
+    cfg = config()
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        student = MODELS.build(cfg.model).eval()
+    x = torch.randn(5, 1, 8, 8)
+    feature, logits = naive.said(student, x)
+    assert torch.equal(feature, student.backbone(x)[-1])
+    assert torch.equal(logits, student(x, mode='tensor'))
+    one, other = naive.same_size(torch.randn(2, 3, 8, 4), torch.randn(2, 3, 4, 4))
+    assert one.shape == other.shape == (2, 3, 4, 4)
+
+
 # --- the tool
+
+
+def test_the_tool_wants_one_thing_to_measure(capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong in ([], [str(DIGITS), '--pool', 'paper']):
+        with pytest.raises(SystemExit, match='2'):
+            tool.main(['step', *wrong])
+    assert 'not allowed with' in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')
+def test_the_tool_wants_a_gpu_for_its_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tool.main(['gpu']) == 1
+    assert capsys.readouterr().err.startswith('error: gpu: torch sees no CUDA device here')
+
+
+def test_the_pool_of_the_paper() -> None:
+    args = tool.parse(['step', '--pool', 'paper'])
+    cfg = tool.configure(args, 'folder')
+    assert set(cfg.custom_hooks[0]['teachers']) == {'resnet32x4', 'regnetx_400mf', 'wrn_28_4'}
+    assert cfg.train_dataloader.batch_size == 64
 
 
 def test_the_tool_wants_a_hook(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.registry import DATASETS
@@ -16,16 +16,62 @@ from mtkd_rl.teachers.pool import classes_of
 from mtkd_rl.tooling import hook_entries
 from mtkd_rl.weighting import PPOWeighting
 
-VARIANTS = ('plain', 'teachers', 'average', 'ppo')
 UNTRAINED: dict[str, dict[str, Any]] = {'Torchvision': {'weights': None}, 'Timm': {'pretrained': False}}
 
+AVERAGE = {'type': 'AverageWeighting'}
 
-def variant(cfg: Config, name: str) -> Config:
+
+class Plan(NamedTuple):
+    """What is measured side by side.
+
+    Attributes:
+        variants: Names, see ``variant``.
+        ratios: Name to the variants whose times, and memories, are divided.
+    """
+
+    variants: tuple[str, ...]
+    ratios: Mapping[str, tuple[str, str]]
+
+
+STEP = Plan(
+    ('plain', 'teachers', 'average', 'ppo'),
+    {
+        'teachers/average': ('teachers', 'average'),
+        'average/plain': ('average', 'plain'),
+        'ppo/average': ('ppo', 'average'),
+    },
+)
+
+POOL = Plan(
+    ('plain', 'naive', 'average', 'live_bf16', 'ppo', 'cached', 'ppo_cached'),
+    {
+        'naive/plain': ('naive', 'plain'),
+        'live/naive': ('average', 'naive'),
+        'live_bf16/naive': ('live_bf16', 'naive'),
+        'ppo/average': ('ppo', 'average'),
+        'cached/plain': ('cached', 'plain'),
+        'ppo cached/plain': ('ppo_cached', 'plain'),
+        'ppo/average cached': ('ppo_cached', 'cached'),
+    },
+)
+"""Everything there is to make a pool cheap, beside what the published code does."""
+
+
+def without(plan: Plan, name: str) -> Plan:
+    """A plan in which one variant is not measured."""
+    ratios = {ratio: pair for ratio, pair in plan.ratios.items() if name not in pair}
+    return Plan(tuple(each for each in plan.variants if each != name), ratios)
+
+
+def variant(cfg: Config, name: str, folder: Path) -> Config:
     """The config of one variant, without what writes files or evaluates.
 
     Args:
         cfg: A complete config with an ``MTKDHook``.
-        name: One of ``VARIANTS``.
+        name: ``plain``, the student alone; ``naive``, the loop of ``mtkd_rl.benchmark.naive``; ``teachers``,
+            ``average`` and ``cached``, equal weights; ``live_bf16``, these with teachers in bfloat16; ``ppo`` and
+            ``ppo_cached``.
+        folder: Its work dir, with the cache; made if it is not.
 
     Returns:
         A changed copy. Distillation is on from the first iteration.
@@ -38,16 +84,18 @@ def variant(cfg: Config, name: str) -> Config:
     entry.update(teachers=untrained(entry['teachers']), begin=0, end=None, warmup=0)
     # Untrained teachers may say large numbers. At weight 0 all is computed the same, and the student stays finite.
     entry.update(logit_weight=0.0, feature_weight=0.0)
-    if name == 'plain':
+    if name in ('plain', 'naive'):
         cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook is not entry]
-    elif name == 'ppo':
-        entry['strategy'] = ppo_strategy(entry)
-    else:
-        entry['strategy'] = {'type': 'AverageWeighting'}
+        cfg.naive_pool = [teacher['config'] for teacher in entry['teachers'].values()] if name == 'naive' else None
+    entry['strategy'] = ppo_strategy(entry) if name.startswith('ppo') else AVERAGE
+    entry['cache'] = {'folder': str(folder / 'cache'), 'budget': '100TB'} if name.endswith('cached') else None
+    if name == 'live_bf16':
+        entry['live'] = {**entry.get('live', {}), 'precision': 'bfloat16'}
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.default_hooks = {**cfg.get('default_hooks', {}), 'checkpoint': None}
     cfg.visualizer = {**cfg.get('visualizer', {'type': 'Visualizer'}), 'vis_backends': []}
-    cfg.load_from, cfg.resume, cfg.launcher = None, False, 'none'
+    cfg.load_from, cfg.resume, cfg.launcher, cfg.work_dir = None, False, 'none', str(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     return cfg
 
 

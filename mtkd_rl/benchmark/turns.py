@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import cycle, islice
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -19,8 +20,10 @@ from mtkd_rl.benchmark.memory import memory_kind, peak_memory, start_memory
 from mtkd_rl.compatibility.made import batch
 from mtkd_rl.hook import MTKDHook
 
-WARMUP = 3
-"""Iterations before the first round, in which allocators and kernels settle."""
+BATCHES = 4
+"""How many there are; they come again and again."""
+WARMUP = BATCHES
+"""Iterations before the first round, in which allocators and kernels settle, and a cache sees every batch."""
 EPOCH = 1000
 """Iterations that schedules take an epoch to have: more than a measurement makes."""
 
@@ -54,11 +57,11 @@ class Turn(NamedTuple):
 
 
 class TurnLoop(IterBasedTrainLoop):
-    """A training loop that runs a number of iterations on one prepared batch whenever it is told to.
+    """A training loop that runs a number of iterations on a few prepared batches whenever it is told to.
 
     Args:
         runner: The Runner.
-        dataloader: Its first batch is used for all iterations.
+        dataloader: Its first ``BATCHES`` batches are used for all iterations.
         parent: Hears a ``Ready``; then says how many iterations to run, 0 for no more, and hears a ``Turn`` each time.
     """
 
@@ -69,11 +72,11 @@ class TurnLoop(IterBasedTrainLoop):
 
     def run(self) -> nn.Module:
         """Warms up, and serves the parent until it says stop."""
-        batch = next(iter(self.dataloader))
         self.runner.call_hook('before_train')
         self.runner.call_hook('before_train_epoch')
         self.runner.model.train()
-        step = self.stepper(batch)
+        batches = list(islice(iter(self.dataloader), BATCHES))  # not before the cache has made views of them
+        step = self.stepper(batches)
         built = start_memory(self.device)
         *_, last = (self._repeat(step, 1) for _ in range(WARMUP))
         self.parent.send(Ready(device_name(self.device), memory_kind(self.device), torch.get_num_threads(), last))
@@ -84,9 +87,10 @@ class TurnLoop(IterBasedTrainLoop):
         self.runner.call_hook('after_train')
         return self.runner.model
 
-    def stepper(self, batch: Any) -> Callable[[], Any]:
+    def stepper(self, batches: Sequence[Any]) -> Callable[[], Any]:
         """What is repeated: a whole training iteration, with the hooks around it."""
-        return partial(self.run_iter, batch)
+        turns = cycle(batches)
+        return lambda: self.run_iter(next(turns))
 
     def _repeat(self, step: Callable[[], Any], times: int) -> float:
         start = time.perf_counter()
@@ -100,12 +104,12 @@ class TurnLoop(IterBasedTrainLoop):
 class TeachersLoop(TurnLoop):
     """Repeats the forwards of the teachers alone, on what the student was given."""
 
-    def stepper(self, batch: Any) -> Callable[[], Any]:
+    def stepper(self, batches: Sequence[Any]) -> Callable[[], Any]:
         """All teachers on one preprocessed batch."""
         hook = next(hook for hook in self.runner.hooks if isinstance(hook, MTKDHook))
         distiller = hook.distiller
         student: Any = distiller.student
-        data = student.data_preprocessor(batch, True)
+        data = student.data_preprocessor(batches[0], True)
         context = partial(self.runner.optim_wrapper.optim_context, self.runner.model)
         distiller.student_taps.start()
         with torch.no_grad(), context():

@@ -13,8 +13,11 @@ import torch
 from mmengine.config import Config
 
 from mtkd_rl import tooling
+from mtkd_rl.benchmark.naive import NaiveLoop
 from mtkd_rl.benchmark.turns import TeachersLoop, Turn, TurnLoop, TurnRunner
 from mtkd_rl.errors import MTKDError
+
+LOOPS: dict[str, type[TurnLoop]] = {'teachers': TeachersLoop, 'naive': NaiveLoop}
 
 
 class Options(NamedTuple):
@@ -46,7 +49,7 @@ def take_turns(parent: Connection, name: str, cfg: Config, options: Options) -> 
     cfg.runner_type = TurnRunner.__name__
     runner = tooling.build_runner(cfg)
     runner.parent, runner.batch_size = parent, options.batch_size
-    runner.loop = TeachersLoop if name == 'teachers' else TurnLoop
+    runner.loop = LOOPS.get(name, TurnLoop)
     runner.train()
 
 

@@ -68,8 +68,8 @@ def measure(
         pools[ALL] = tuple(teachers)
     costs = []
     for i, (row, names) in enumerate(pools.items()):
-        chosen = _with(cfg, {name: teachers[name] for name in names})
-        seconds, memory = _steps(chosen, steps, trust, folder / str(i))
+        chosen = _with(cfg, {name: teachers[name] for name in names}, folder / str(i))
+        seconds, memory = _steps(chosen, steps, trust)
         taken = sum(weights[name] for name in names)
         costs.append(Cost(row, 1000 * statistics.median(seconds), memory / MIB, taken / MIB))
         tell((i + 1) / len(pools))
@@ -113,11 +113,11 @@ def bytes_of(model: nn.Module) -> int:
     return sum(value.numel() * value.element_size() for value in model.state_dict().values())
 
 
-def _with(cfg: Config, teachers: Mapping[str, Mapping[str, Any]]) -> Config:
+def _with(cfg: Config, teachers: Mapping[str, Mapping[str, Any]], folder: Path) -> Config:
     """The config with these teachers alone, untrained, and with its own strategy."""
     if not teachers:
-        return variant(cfg, 'plain')
-    changed = variant(cfg, 'average')
+        return variant(cfg, 'plain', folder)
+    changed = variant(cfg, 'average', folder)
     entry = hook_entry(changed)
     entry['teachers'] = untrained(teachers)
     del entry['strategy']
@@ -126,11 +126,10 @@ def _with(cfg: Config, teachers: Mapping[str, Mapping[str, Any]]) -> Config:
     return changed
 
 
-def _steps(cfg: Config, steps: int, trust: bool, folder: Path) -> tuple[list[float], int]:
+def _steps(cfg: Config, steps: int, trust: bool) -> tuple[list[float], int]:
     ours, theirs = Pipe()
     ours.send(steps)
-    folder.mkdir()
-    cfg.work_dir, cfg.log_level = str(folder), 'ERROR'
+    cfg.log_level = 'ERROR'
     cfg.runner_type = TurnRunner.__name__
     runner = tooling.build_runner(cfg, trust)
     runner.loop, runner.parent, runner.batch_size = CostLoop, theirs, cfg.train_dataloader.batch_size
