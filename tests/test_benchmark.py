@@ -23,6 +23,7 @@ from mmengine.runner import Runner
 
 from mtkd_rl import benchmark
 from mtkd_rl.benchmark import Options, naive
+from mtkd_rl.benchmark.scale import Job, scale
 from mtkd_rl.datasets import MadeClassification
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.hook import MTKDHook
@@ -347,6 +348,54 @@ def test_what_the_naive_loop_reads_of_a_classifier_is_what_it_says() -> None:
     assert one.shape == other.shape == (2, 3, 4, 4)
 
 
+# --- what follows for many GPUs
+
+STEP_REPORT = {
+    'batch_size': 10,
+    'variants': {name: {'ms': ms} for name, ms in (('plain', 100.0), ('teachers', 250.0), ('ppo', 400.0))},
+}
+CACHE_REPORT = {'batch_size': 20, 'bytes': 10**6, 'ms': {'live': 50.0, 'fill': 60.0, 'read': 10.0, 'cold': 20.0}}
+
+
+def test_the_scale_by_hand() -> None:
+    job = Job(samples=8000, epochs=10, views=2, rate=1000.0, storage=1000.0, network=1.0, parameters=10**6)
+    one, many = scale(job, STEP_REPORT, CACHE_REPORT, [8, 16])
+    # a picture: 1 ms plain, 4 ms live, 1.5 ms without the teachers; 0.5 ms to read, as much to store
+    assert one['plain'] * 3600 == pytest.approx(10 * 1000 * 1e-3)
+    assert one['live'] * 3600 == pytest.approx(10 * 1000 * 4e-3)
+    assert one['cached'] * 3600 == pytest.approx((2 * 4.5e-3 + 8 * 2e-3) * 1000)
+    assert (one['epoch_live'] * 60, one['epoch_cached'] * 60) == pytest.approx((4, 2))
+    assert one['cache_gb'] == pytest.approx(16)
+    assert (one['read_gb_s'], one['write_gb_s']) == pytest.approx((8 * 0.5, 8 / 4.5))
+    assert (one['host'], one['storage'], one['network']) == pytest.approx((0.25, 0.004, 0))
+    assert one['first'] == 'host'
+    # two machines: 8 MB a step and machine over 1 GB/s, 8 ms for 10 pictures
+    assert many['plain'] * 3600 == pytest.approx(10 * 500 * 1.8e-3)
+    assert many['network'] == pytest.approx(0.8 / 2.8)
+
+
+def test_a_slow_file_system_is_the_first_to_give_in() -> None:
+    job = Job(samples=8000, epochs=10, views=2, rate=1000.0, storage=1.0, network=1.0, parameters=0)
+    (said,) = scale(job, STEP_REPORT, CACHE_REPORT, [8])
+    assert said['cached'] * 3600 == pytest.approx(10 * 1000 * 8e-3)  # 8 GPUs, 1 MB a picture, 1 GB/s: slower than live
+    assert (said['storage'], said['first'], said['read_gb_s']) == (1.0, 'storage', pytest.approx(1.0))
+
+
+def test_the_tool_scales(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    step, cache, out = (tmp_path / name for name in ('step.json', 'cache.json', 'out.json'))
+    step.write_text(json.dumps(STEP_REPORT))
+    cache.write_text(json.dumps(CACHE_REPORT))
+    command = ['scale', str(DIGITS), '--samples', '1000', '--rate', '5000', '--step', str(step), '--json', str(out)]
+    assert tool.main([*command, '--cache', str(cache)]) == 0
+    report = json.loads(out.read_text())
+    assert [row['gpus'] for row in report['rows']] == [8, 64, 512]
+    assert report['job']['epochs'] == Config.fromfile(DIGITS).train_cfg.max_epochs
+    assert tool.main([*command, '--cache', str(step)]) == 1
+    assert "it has no figure for 'cold'" in capsys.readouterr().err
+    assert tool.main([*command, '--cache', str(tmp_path / 'none.json')]) == 1
+    assert 'none.json: ' in capsys.readouterr().err
+
+
 # --- the tool
 
 
@@ -413,6 +462,31 @@ def test_the_tool_measures_four_variants(tmp_path: Path) -> None:
     for word in (*report['variants'], 'ppo/average memory', 'are made', 'round 1 of 1'):
         assert word in done.stdout + done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ['deep'], 'nothing is left behind'
+
+
+@pytest.mark.slow
+def test_the_tool_measures_the_pool_of_the_paper(tmp_path: Path) -> None:
+    file = tmp_path / 'report.json'
+    assert tool.main(['step', '--pool', 'paper', '--rounds', '1', '--batch-size', '4', '--json', str(file)]) == 0
+    report = json.loads(file.read_text())
+    plan = tool.plan_for(None)
+    assert tuple(report['variants']) == plan.variants
+    assert {*plan.ratios, 'ppo/average memory'} <= report['ratios'].keys()
+    assert report['iterations'] == 256
+
+
+@pytest.mark.slow
+def test_the_tool_measures_the_cache(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / 'report.json'
+    assert tool.main(['cache', str(DIGITS), '--batch-size', '5', '--json', str(file)]) == 0
+    report = json.loads(file.read_text())
+    assert set(report['ms']) == {'live', 'fill', 'read', 'cold'}
+    assert set(report['teachers']) == {'strong', 'half', 'weak'}
+    assert report['bytes'] == sum(said['bytes'] for said in report['teachers'].values())
+    # half precision rounds by at most 2^-11 of a number
+    assert all(0 < said['error'] < 2**-11 for said in report['teachers'].values())
+    assert report['gb_s']['read'] == pytest.approx(report['bytes'] * 5 / 1e6 / report['ms']['read'], abs=1e-3)
+    assert 'bytes a view of a sample' in capsys.readouterr().out
 
 
 @pytest.mark.slow

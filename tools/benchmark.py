@@ -1,7 +1,8 @@
 """Measure what distillation and the agent cost: ``python tools/benchmark.py step CONFIG``.
 
 ``step --pool paper`` is the pool of the paper and everything that makes it cheap beside what the published code does,
-``gpu`` the same on a GPU, ``fusion`` how fast a fusion student is.
+``gpu`` the same on a GPU, ``cache`` what the cache of teachers costs and saves, ``scale`` what follows for many GPUs,
+and ``fusion`` how fast a fusion student is.
 """
 
 import json
@@ -21,7 +22,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from mtkd_rl import tooling
-from mtkd_rl.benchmark import POOL, STEP, Options, Plan, cycle, hook_entry, measure, without
+from mtkd_rl.benchmark import POOL, STEP, Options, Plan, cycle, hook_entry, measure, measure_cache, without
+from mtkd_rl.benchmark.scale import Job, scale
 from mtkd_rl.errors import MTKDError
 
 CONFIGS = Path(__file__).resolve().parent.parent / 'configs'
@@ -40,6 +42,12 @@ MEANING = {
     'cached': 'equal weights, teachers read from the cache',
     'ppo_cached': 'the PPO agent, teachers read from the cache',
 }
+WAYS = {
+    'live': 'they run',
+    'fill': 'they run, and the cache keeps it',
+    'read': 'read, from memory',
+    'cold': 'read, from the disk',
+}
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
@@ -51,18 +59,32 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     what.add_argument('config', nargs='?', metavar='CONFIG', help='a path or package::path; it has an MTKDHook')
     what.add_argument('--pool', choices=('paper',), help="the paper's, also naive, cached and in bfloat16")
     step.set_defaults(run=run_step, needs_gpu=False)
-    gpu = commands.add_parser('gpu', help='step --pool paper on a GPU, in images a second', description=NOTE)
-    gpu.set_defaults(run=run_step, config=None, pool='paper', needs_gpu=True)
+    gpu = commands.add_parser('gpu', help='step --pool paper on a GPU', description=NOTE)
+    gpu.set_defaults(run=run_step, config=None, needs_gpu=True)
     for command in (step, gpu):
+        command.add_argument('--rounds', type=tooling.positive, default=3, help='default: %(default)s')
+    cache = commands.add_parser('cache', help='time and room that the cache of teachers takes', description=NOTE)
+    cache.add_argument('config', nargs='?', metavar='CONFIG', help="it has an MTKDHook; default: the paper's pool")
+    cache.set_defaults(run=run_cache)
+    for command in (step, gpu, cache):
         command.add_argument('--json', type=Path, metavar='FILE', help='write the figures there too')
-        command.add_argument(
-            '--rounds', type=tooling.positive, default=3, help='of each variant (default: %(default)s)'
-        )
+        command.add_argument('--batch-size', type=tooling.positive, help="instead of the config's")
         command.add_argument(
             '--threads', type=tooling.positive, default=max(1, cores - 1), help='of torch (default: %(default)s)'
         )
-        command.add_argument('--batch-size', type=tooling.positive, help="instead of the config's")
         command.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
+    many = commands.add_parser('scale', help='what a training takes on many GPUs, from what step and cache measured')
+    many.add_argument('config', metavar='CONFIG', help='that step and cache measured')
+    many.add_argument('--step', type=Path, required=True, metavar='FILE', help='of step CONFIG --json')
+    many.add_argument('--cache', type=Path, required=True, metavar='FILE', help='of cache CONFIG --json')
+    many.add_argument('--samples', type=tooling.positive, required=True, help='of the training set')
+    many.add_argument('--rate', type=float, required=True, help='pictures a second of the plain student on one GPU')
+    many.add_argument('--gpus', type=tooling.positive, nargs='+', default=[8, 64, 512], help='default: %(default)s')
+    many.add_argument('--views', type=tooling.positive, default=8, help='of the cache (default: %(default)s)')
+    many.add_argument('--storage', type=float, default=20.0, help='GB/s that all machines read (default: %(default)s)')
+    many.add_argument('--network', type=float, default=25.0, help='GB/s of a machine (default: %(default)s)')
+    many.add_argument('--json', type=Path, metavar='FILE', help='write the figures there too')
+    many.set_defaults(run=run_scale)
     fusion = commands.add_parser('fusion', help='pairs a second that a fusion student fuses')
     fusion.add_argument('--config', default=str(STUDENT), help='of a FusionModel (default: that of RoadScene)')
     fusion.add_argument('--size', type=size, default=(480, 360), metavar='HxW', help='default: 480x360')
@@ -99,19 +121,20 @@ def claim(path: Path) -> None:
 
 
 def configure(args: Namespace, folder: str) -> Config:
+    """The config that is named; where none is, the paper's pool."""
     path = args.config or str(PAPER)
     cfg = tooling.load_config(path)
     common = Namespace(config=path, launcher='none', work_dir=folder, cfg_options=args.cfg_options)
     tooling.prepare(cfg, common)
-    if args.pool:
+    if not args.config:
         for name in OTHERS:
             del hook_entry(cfg)['teachers'][name]
     return cfg
 
 
-def plan_for(pool: str | None) -> Plan:
+def plan_for(config: str | None) -> Plan:
     """What is measured; bfloat16 only where the processor computes in it."""
-    if pool is None:
+    if config:
         return STEP
     has_bf16 = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
     return POOL if has_bf16 else without(POOL, 'live_bf16')
@@ -149,8 +172,66 @@ def run_step(args: Namespace) -> dict[str, Any]:
                 told.append(what)
                 progress.console.print(what)
 
-        report = measure(cfg, plan_for(args.pool), Path(folder), options, tell)
+        report = measure(cfg, plan_for(args.config), Path(folder), options, tell)
     show(report, Console())
+    return report
+
+
+def run_cache(args: Namespace) -> dict[str, Any]:
+    with TemporaryDirectory() as folder:
+        cfg = configure(args, folder)
+        options = Options(args.threads, args.batch_size or cfg.train_dataloader.batch_size, 1, 1)
+        report = measure_cache(cfg, Path(folder, 'run'), options)
+    table = Table('teachers', 'ms a batch', 'GB/s', title=f'batch of {report["batch_size"]}, {report["device"]}')
+    for column in table.columns[1:]:
+        column.justify = 'right'
+    for name, ms in report['ms'].items():
+        speed = report['gb_s'].get(name)
+        table.add_row(WAYS[name], f'{ms:.2f}', f'{speed:.2f}' if speed else '')
+    console = Console()
+    console.print(table)
+    each = ', '.join(
+        f'{name} {said["bytes"]:,} (error {said["error"]:.1e})' for name, said in report['teachers'].items()
+    )
+    console.print(f'{report["bytes"]:,} bytes a view of a sample: {each}. {NOTE}')
+    return report
+
+
+def run_scale(args: Namespace) -> dict[str, Any]:
+    cfg = tooling.load_config(args.config)
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mtkd_rl')):
+        parameters = sum(x.numel() for x in MODELS.build(cfg.model).parameters())
+    epochs = cfg.train_cfg.get('max_epochs')
+    if epochs is None:
+        raise MTKDError(f'{args.config}: train_cfg has no max_epochs; give a config that counts epochs')
+    job = Job(args.samples, epochs, args.views, args.rate, args.storage, args.network, parameters)
+    rows = scale(job, read_report(args.step, 'ppo'), read_report(args.cache, 'cold'), args.gpus)
+    table = Table(
+        'GPUs', 'plain, h', 'live, h', 'cached, h', 'cache, GB', 'reads, GB/s', 'storage', 'host', 'network', 'first',
+        title=f'{args.samples:,} samples, {epochs} epochs, {args.views} views, {args.rate:g} pictures a second and GPU',
+    )  # fmt: skip
+    for row in rows:
+        hours = (f'{row[name]:.1f}' for name in ('plain', 'live', 'cached'))
+        shares = (f'{100 * row[name]:.0f}%' for name in ('storage', 'host', 'network'))
+        table.add_row(
+            str(row['gpus']), *hours, f'{row["cache_gb"]:.0f}', f'{row["read_gb_s"]:.1f}', *shares, row['first']
+        )
+    Console().print(table)
+    return {'job': job._asdict(), 'rows': rows}
+
+
+def read_report(path: Path, wanted: str) -> dict[str, Any]:
+    """A report that this tool wrote.
+
+    Raises:
+        MTKDError: It cannot be read, or is of another command.
+    """
+    try:
+        report = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise MTKDError(f'{path}: {" ".join(str(error).split())}; give what --json of step or cache wrote') from None
+    if wanted not in {**report.get('variants', {}), **report.get('ms', {})}:
+        raise MTKDError(f'{path}: it has no figure for {wanted!r}; --step is of step CONFIG, --cache of cache CONFIG')
     return report
 
 

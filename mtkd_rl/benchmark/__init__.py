@@ -11,7 +11,7 @@ Pictures, labels and weights of teachers are made: what a step costs does not de
 
 from mtkd_rl.benchmark.configs import POOL, STEP, Plan, cycle, hook_entry, picture_size, untrained, variant, without
 from mtkd_rl.benchmark.memory import MIB, peak_memory, start_memory
-from mtkd_rl.benchmark.report import measure, summarise
+from mtkd_rl.benchmark.report import measure, measure_cache, summarise
 from mtkd_rl.benchmark.turns import WARMUP, TurnLoop, TurnRunner, device_name
 from mtkd_rl.benchmark.worker import Options, environment, take_turns
 
@@ -29,6 +29,7 @@ __all__ = [
     'environment',
     'hook_entry',
     'measure',
+    'measure_cache',
     'peak_memory',
     'picture_size',
     'start_memory',

@@ -88,7 +88,8 @@ def variant(cfg: Config, name: str, folder: Path) -> Config:
         cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook is not entry]
         cfg.naive_pool = [teacher['config'] for teacher in entry['teachers'].values()] if name == 'naive' else None
     entry['strategy'] = ppo_strategy(entry) if name.startswith('ppo') else AVERAGE
-    entry['cache'] = {'folder': str(folder / 'cache'), 'budget': '100TB'} if name.endswith('cached') else None
+    cache = {**(entry.get('cache') or {}), 'folder': str(folder / 'cache'), 'budget': '100TB'}
+    entry['cache'] = cache if name.endswith('cached') else None
     if name == 'live_bf16':
         entry['live'] = {**entry.get('live', {}), 'precision': 'bfloat16'}
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None

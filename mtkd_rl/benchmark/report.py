@@ -81,6 +81,26 @@ def measure(
     }
 
 
+def measure_cache(cfg: Config, folder: Path, options: Options) -> dict[str, Any]:
+    """Measures the cache of a config's pool on made pictures.
+
+    Args:
+        cfg: A complete config with an ``MTKDHook``; its own ``cache`` options hold, but for folder and budget.
+        folder: For the run's files; may be thrown away afterwards.
+        options: How to measure; rounds and iterations play no part.
+
+    Returns:
+        ``ms`` of a batch, medians: ``live``, ``fill``, ``read`` (from memory) and ``cold`` (from disk); ``bytes`` of a
+        view of a sample; ``teachers``, of each its ``bytes`` and the relative ``error`` of what is stored; ``gb_s``,
+        10^9 bytes a second that were read.
+
+    Raises:
+        MTKDError: A teacher's outputs cannot be stored.
+    """
+    with Worker('cache', variant(cfg, 'cached', folder), options) as worker:
+        return worker.hear()
+
+
 def summarise(
     plan: Plan, seconds: Mapping[str, Sequence[float]], memory: Mapping[str, float], options: Options
 ) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from contextlib import AbstractContextManager
 from itertools import cycle, islice
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from mtkd_rl.benchmark.configs import picture_size
 from mtkd_rl.benchmark.memory import memory_kind, peak_memory, start_memory
 from mtkd_rl.compatibility.made import batch
 from mtkd_rl.hook import MTKDHook
+from mtkd_rl.types import Batch
 
 BATCHES = 4
 """How many there are; they come again and again."""
@@ -106,21 +107,34 @@ class TeachersLoop(TurnLoop):
 
     def stepper(self, batches: Sequence[Any]) -> Callable[[], Any]:
         """All teachers on one preprocessed batch."""
-        hook = next(hook for hook in self.runner.hooks if isinstance(hook, MTKDHook))
-        distiller = hook.distiller
+        return self.asker(self.told(batches[0]))
+
+    def hook(self) -> MTKDHook:
+        """The hook that has the teachers."""
+        return next(hook for hook in self.runner.hooks if isinstance(hook, MTKDHook))
+
+    def told(self, batch: Any) -> Batch:
+        """What the teachers are asked about a batch of the loader."""
+        distiller = self.hook().distiller
         student: Any = distiller.student
-        data = student.data_preprocessor(batches[0], True)
-        context = partial(self.runner.optim_wrapper.optim_context, self.runner.model)
+        data = student.data_preprocessor(batch, True)
         distiller.student_taps.start()
-        with torch.no_grad(), context():
+        with torch.no_grad(), self.context():
             student(**data, mode='loss')
-        told = distiller.task.read(data['inputs'], data['data_samples'], distiller.student_taps.take())
+        return distiller.task.read(data['inputs'], data['data_samples'], distiller.student_taps.take())
+
+    def asker(self, told: Batch) -> Callable[[], None]:
+        """Asks all teachers about a batch, in the precision of training."""
 
         def ask() -> None:
-            with context():
-                distiller.ask_teachers(told)
+            with self.context():
+                self.hook().distiller.ask_teachers(told)
 
         return ask
+
+    def context(self) -> AbstractContextManager[None]:
+        """The precision of training."""
+        return self.runner.optim_wrapper.optim_context(self.runner.model)
 
 
 @RUNNERS.register_module()

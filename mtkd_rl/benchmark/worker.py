@@ -13,11 +13,12 @@ import torch
 from mmengine.config import Config
 
 from mtkd_rl import tooling
+from mtkd_rl.benchmark.cache import CacheLoop
 from mtkd_rl.benchmark.naive import NaiveLoop
 from mtkd_rl.benchmark.turns import TeachersLoop, Turn, TurnLoop, TurnRunner
 from mtkd_rl.errors import MTKDError
 
-LOOPS: dict[str, type[TurnLoop]] = {'teachers': TeachersLoop, 'naive': NaiveLoop}
+LOOPS: dict[str, type[TurnLoop]] = {'teachers': TeachersLoop, 'naive': NaiveLoop, 'cache': CacheLoop}
 
 
 class Options(NamedTuple):
