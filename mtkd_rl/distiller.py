@@ -239,7 +239,8 @@ class Distiller:
             if outputs is None:
                 if teacher.contract not in converted:
                     converted[teacher.contract] = convert(batch.inputs, self.source, teacher.contract)
-                outputs = self._ask_one(i, teacher, converted[teacher.contract], batch)
+                with self.live.present(teacher.model, self.device):
+                    outputs = self._ask_one(i, teacher, converted[teacher.contract], batch)
                 outputs = outputs if self.cache is None else self.cache.keep(teacher, batch, outputs)
             self._shapes[teacher.name] = outputs.map(lambda x: x.new_empty(0, *x.shape[1:]))
             answers.append(outputs)

@@ -221,7 +221,7 @@ class MTKDHook(Hook):
         pool = build_pool(self.teachers, temperature=temperature, source=source, loaded=loaded)
         device = next(student.parameters()).device
         for teacher in pool:
-            teacher.to(device)
+            teacher.to('cpu' if self.live.offload else device)
         return Distiller(
             student,
             pool,

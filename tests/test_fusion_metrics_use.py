@@ -1,5 +1,7 @@
 """How fusion metrics are asked for: score(), the trivial pictures, mmengine's evaluator, the command line."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from mmengine.evaluator import Evaluator
 from PIL import Image
 
 from mtkd_rl.errors import MTKDError
-from mtkd_rl.fusion.metrics import NAMES, PROTOCOLS, FusionMetric, IdealMetric, score, to_ideal, trivial
+from mtkd_rl.fusion.metrics import NAMES, PROTOCOLS, FusionMetric, IdealMetric, means, score, to_ideal, trivial
 from mtkd_rl.fusion.metrics.__main__ import main
 from mtkd_rl.fusion.structures import FusionDataSample
 from mtkd_rl.registry import METRICS
@@ -112,6 +114,22 @@ def test_samples_may_be_data_elements_or_dicts():
     metric = METRICS.build(dict(type='mtkd_rl.FusionMetric', names=['EN']))
     metric.process(None, [sample(0), sample(0).to_dict()])
     assert metric.results[0] == metric.results[1] == score(*pictures(0), metrics=['EN'])
+
+
+def test_a_pair_without_a_number_is_left_out_of_its_mean():
+    flat = np.full((20, 24), 7, np.uint8)
+    tiny = tuple(picture[:12, :12] for picture in pictures())
+    results = [score(*each, metrics=['PSNR', 'VIF'], lenient=True) for each in (pictures(), (flat,) * 3, tiny)]
+    assert math.isinf(results[1]['PSNR'])
+    assert math.isnan(results[2]['VIF'])  # its windows need 17 pixels
+    with pytest.raises(MTKDError, match='VIF: a picture of 12x12 pixels is too small'):
+        score(*tiny, metrics=['PSNR', 'VIF'])
+    found, left_out = means(results, ['PSNR', 'VIF'])
+    assert found['PSNR'] == pytest.approx((results[0]['PSNR'] + results[2]['PSNR']) / 2)
+    assert found['VIF'] == pytest.approx((results[0]['VIF'] + results[1]['VIF']) / 2)
+    assert left_out == {'PSNR': 1, 'VIF': 1}
+    nothing, _ = means([results[2]], ['VIF'])
+    assert math.isnan(nothing['VIF'])
 
 
 # ---- command line

@@ -1,6 +1,7 @@
 """Teachers that run faster say the same, or run as they were."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -243,6 +244,57 @@ def test_a_run_ends_where_it_would_with_teachers_as_they_are(tmp_path):
     for name, value in runs.weights_of(fast).items():
         torch.testing.assert_close(value, runs.weights_of(plain)[name], rtol=1e-3, atol=1e-4)
     assert [each.sha256 for each in runs.hook_of(fast).pool] == [each.sha256 for each in runs.hook_of(plain).pool]
+
+
+@pytest.mark.slow
+def test_a_compiled_teacher_says_the_same() -> None:
+    model, inputs = built('ResNet'), torch.randn(2, 3, 64, 64)
+    ask, live = asking(model), Live(fold=False, channels_last=False, compile=True)
+    plain = ask(inputs)
+    said = live.prepare('a', model, inputs, ask)
+    assert model._compiled_call_impl is not None
+    assert distance(plain, said) < 1e-5
+    with live.running('a', inputs) as given:
+        assert distance(plain, ask(given)) < 1e-5
+
+
+def test_a_teacher_that_cannot_be_compiled_runs_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr('torch._inductor.config.cpp.cxx', ('no-such-compiler',))
+    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path))
+    torch._dynamo.reset()
+    model, inputs = built('MobileNetV2'), torch.randn(2, 3, 37, 41)
+    plain = asking(model)(inputs)
+    live = Live(compile=True)
+    assert distance(plain, live.prepare('a', model, inputs, asking(model))) == 0
+    assert live.folded == {'a': None}
+    assert model._compiled_call_impl is None
+    assert distance(plain, asking(model)(inputs)) == 0
+
+
+@pytest.mark.parametrize('live', [Live(offload=True), Live(fold=False, channels_last=False, offload=True)])
+def test_an_offloaded_teacher_says_the_same(live: Live) -> None:
+    model, inputs = built('ResNet'), torch.randn(2, 3, 64, 64)
+    plain, ask = asking(model)(inputs), asking(model)
+    with live.present(model, inputs.device):
+        said = [live.prepare('a', model, inputs, ask)]
+    for _ in range(2):
+        with live.present(model, inputs.device), live.running('a', inputs) as given:
+            said.append(ask(given))
+    assert all(distance(plain, each) < 1e-5 for each in said)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='there is no GPU')
+def test_an_offloaded_teacher_is_on_the_gpu_only_while_it_is_asked() -> None:
+    model, live, device = built('ResNet'), Live(offload=True), torch.device('cuda')
+    inputs = torch.randn(2, 3, 64, 64, device=device)
+    with live.present(model, device):
+        live.prepare('a', model, inputs, asking(model))
+        assert all(parameter.is_cuda for parameter in model.parameters())
+    taken = torch.cuda.memory_allocated()
+    assert not any(tensor.is_cuda for tensor in (*model.parameters(), *model.buffers()))
+    with live.present(model, device), live.running('a', inputs) as given:
+        asking(model)(given)
+    assert torch.cuda.memory_allocated() <= taken
 
 
 def test_mistakes_in_options():

@@ -21,6 +21,9 @@ from rich.table import Table
 from mtkd_rl import tooling
 from mtkd_rl.experiment import Job, Score, run_all, summarise, test, train
 
+WIDTH = 200
+"""Columns of a table in a file."""
+
 
 def parse(argv: Sequence[str] | None) -> Namespace:
     parser = ArgumentParser(description='Train several configs with several seeds, and compare what they reach.')
@@ -46,7 +49,12 @@ def table(
 ) -> Table:
     """The rows, for the terminal; of a single metric also what each seed reached."""
     shown = Table(title=title, caption=f'mean ± sd of {seeds} seeds')
-    for heading in ('', *metrics, *(['each'] if len(metrics) == 1 else []), 'seconds'):
+    for heading in (
+        '',
+        *(metric.rpartition('/')[2] for metric in metrics),
+        *(['each'] if len(metrics) == 1 else []),
+        'seconds',
+    ):
         shown.add_column(heading, justify='left' if not heading else 'right')
     for name, scores in rows.items():
         told = [summarise(scores, metric, percent) for metric in metrics]
@@ -73,7 +81,7 @@ def in_numbers(rows: Mapping[str, Sequence[Score]], metrics: Sequence[str], perc
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     tooling.claim_work_dir(str(args.work_dir))
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     rows = {Path(config).stem: config for config in args.configs}
     jobs = [

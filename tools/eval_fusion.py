@@ -4,6 +4,7 @@ The mean and the maximum of the sources are scored beside them, as methods that 
 """
 
 import json
+import math
 import sys
 from argparse import ArgumentParser, Namespace
 from collections import defaultdict
@@ -12,7 +13,6 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
@@ -21,7 +21,7 @@ from rich.table import Table
 from mtkd_rl import tooling
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.fusion.datasets.layouts import match, pictures
-from mtkd_rl.fusion.metrics import LOWER_IS_BETTER, PROTOCOLS, score, trivial
+from mtkd_rl.fusion.metrics import LOWER_IS_BETTER, PROTOCOLS, means, score, trivial
 from mtkd_rl.fusion.metrics.scoring import chosen, find_protocol
 from mtkd_rl.fusion.transforms.loading import read_pair, read_picture
 from mtkd_rl.fusion.visualizer import sheet, side_by_side
@@ -59,7 +59,9 @@ def score_pair(job: Pair, protocol: str, metrics: Sequence[str]) -> tuple[str, S
     try:
         infrared, visible = read_pair(infrared_path, visible_path)
         found = {**trivial(infrared, visible), **{method: read_picture(path) for method, path in fused_paths.items()}}
-        return name, {row: score(fused, infrared, visible, protocol, metrics) for row, fused in found.items()}
+        return name, {
+            row: score(fused, infrared, visible, protocol, metrics, lenient=True) for row, fused in found.items()
+        }
     except MTKDError as error:
         return name, str(error)
 
@@ -104,6 +106,14 @@ def table(rows: Scores, protocol: str, pairs: int) -> Table:
     return shown
 
 
+def in_numbers(rows: Scores) -> dict[str, dict[str, float | None]]:
+    """The same for machines: JSON has no infinity, and nothing that is no number."""
+    return {
+        row: {metric: value if math.isfinite(value) else None for metric, value in values.items()}
+        for row, values in rows.items()
+    }
+
+
 @tooling.reports_errors
 def main(argv: Sequence[str] | None = None) -> int:
     args = parse(argv)
@@ -130,15 +140,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     for scores in each.values():
         for row, values in scores.items():
             columns[row].append(values)
-    means = {
-        row: {metric: float(np.mean([value[metric] for value in values])) for metric in metrics}
-        for row, values in columns.items()
-    }
-    console.print(table(means, args.protocol, len(each)))
+    rows: Scores = {}
+    for row, column in columns.items():
+        rows[row], left_out = means(column, metrics)
+        for metric, count in left_out.items():
+            console.print(f'[yellow]{row}: {count} of {len(column)} pairs have no finite {metric}, left out of its mean[/]')
+    console.print(table(rows, args.protocol, len(each)))
     if args.sheet:
         draw([job for job in jobs if job[0] in each][:SHOWN], args.sheet)
     if args.json:
-        args.json.write_text(json.dumps({'protocol': args.protocol, 'means': means, 'pairs': each}, indent=1) + '\n')
+        pairs = {name: in_numbers(scores) for name, scores in each.items()}
+        told = {'protocol': args.protocol, 'means': in_numbers(rows), 'pairs': pairs}
+        args.json.write_text(json.dumps(told, indent=1) + '\n')
     return 1 if failed else 0
 
 

@@ -3,7 +3,7 @@
 # Paper: https://arxiv.org/abs/2509.02424
 # Command: python tools/train.py configs/roadscene/mtkd_rl_tiny_roadscene.py
 # Time: 6 to 9 minutes on one core
-# Result: PSNR 15.5, SSIM 1.38 with seed 0 (docs/fusion.md)
+# Result: PSNR 15.4, SSIM 1.38, mean of 3 seeds (docs/fusion.md)
 _base_ = ['students/tiny_roadscene.py', '_base_/teachers.py']
 
 custom_hooks = [

@@ -38,15 +38,26 @@ class Live:
         fold: Fold BatchNorm into the convolution before it.
         channels_last: Keep channels last in memory, as the convolutions of CPUs and tensor cores want them.
         precision: ``'bfloat16'`` or ``'float16'`` for autocast of the teachers alone; ``None`` for the student's.
+        compile: Compile the backbone (the whole network where there is none) by ``torch.compile``; it needs a compiler.
+        offload: Keep the weights in the processor's memory, and on the device only while a teacher is asked, so that
+            the pool may be larger than the device's memory.
 
     Raises:
         MTKDError: There is no such precision.
     """
 
-    def __init__(self, fold: bool = True, channels_last: bool = True, precision: str | None = None) -> None:
+    def __init__(
+        self,
+        fold: bool = True,
+        channels_last: bool = True,
+        precision: str | None = None,
+        compile: bool = False,
+        offload: bool = False,
+    ) -> None:
         if precision not in PRECISIONS:
             raise MTKDError(f"MTKDHook: live: precision is {precision!r}; give 'bfloat16', 'float16' or None")
         self.fold, self.channels_last, self.precision = fold, channels_last, precision
+        self.compile, self.offload = compile, offload
         self.folded: dict[str, list[tuple[str, str]] | None] = {}
         """Teacher to what was folded of it, pairs of convolution and BatchNorm; ``None`` of one that runs as it was."""
 
@@ -69,8 +80,9 @@ class Live:
             with self.running(name, inputs) as given:
                 return ask(given)
         self.folded[name] = None
-        wanted = self.fold or self.channels_last
-        if not self.precision and not (wanted and any(isinstance(each, CONVOLUTIONS) for each in model.modules())):
+        on_convolutions = self.fold or self.channels_last
+        has_some = any(isinstance(each, CONVOLUTIONS) for each in model.modules())
+        if not (self.precision or self.compile or (on_convolutions and has_some)):
             return ask(inputs)
         with readers(model) as read, isolated():  # what is random in it is drawn once, by the run after the change
             before = ask(inputs)
@@ -101,6 +113,7 @@ class Live:
         what = [f'{len(pairs)} BatchNorms folded'] if pairs else []
         what += ['channels last'] if self.channels_last else []
         what += [self.precision] if self.precision else []
+        what += ['compiled'] if self.compile else []
         print_log(f'mtkd_rl: teacher {name}: {", ".join(what)}: relative error {error:.1e}', 'current')
         return after
 
@@ -119,7 +132,28 @@ class Live:
                     parameter.data = parameter.data.contiguous()
 
             undo.append(back)
+        if self.compile:
+            undo.append(compiled(getattr(model, 'backbone', model)))
         return undo
+
+    @contextmanager
+    def present(self, model: nn.Module, device: torch.device) -> Iterator[None]:
+        """A teacher's weights are on a device in this block; where they are offloaded, in it alone."""
+        if not self.offload:
+            yield
+            return
+        lent: dict[int, tuple[Tensor, int]] = {}
+        for tensor in (*model.parameters(), *model.buffers()):
+            home = tensor.data.pin_memory() if device.type == 'cuda' and not tensor.is_pinned() else tensor.data
+            tensor.data = home.to(device, non_blocking=True)
+            lent[id(tensor)] = home, tensor.data_ptr()
+        try:
+            yield
+        finally:
+            for tensor in (*model.parameters(), *model.buffers()):
+                home, where = lent.get(id(tensor), (tensor, -1))
+                # what was folded or laid out anew meanwhile has no home yet
+                tensor.data = home if tensor.data_ptr() == where else tensor.data.cpu()
 
     def state_dict(self) -> dict[str, Any]:
         """What was found, in plain containers."""
@@ -269,6 +303,20 @@ def fold(model: nn.Module, conv_name: str, norm_name: str) -> Callable[[], None]
     conv.weight = nn.Parameter(weight.detach(), requires_grad=False)
     conv.bias = nn.Parameter(bias.detach(), requires_grad=False)
     setattr(parent, child, nn.Identity().eval())
+    return back
+
+
+def compiled(module: nn.Module) -> Callable[[], None]:
+    """Compiles a module's calls, in place.
+
+    Returns:
+        What takes it back.
+    """
+    module.compile()
+
+    def back() -> None:
+        cast(Any, module)._compiled_call_impl = None
+
     return back
 
 

@@ -3,7 +3,7 @@
 from mtkd_rl.fusion.metrics.base import LOWER_IS_BETTER, NAMES, Metric, Protocol
 from mtkd_rl.fusion.metrics.evaluator import FusionMetric
 from mtkd_rl.fusion.metrics.ideal import IdealMetric, to_ideal
-from mtkd_rl.fusion.metrics.scoring import PROTOCOLS, score, trivial
+from mtkd_rl.fusion.metrics.scoring import PROTOCOLS, means, score, trivial
 
 __all__ = [
     'LOWER_IS_BETTER',
@@ -13,6 +13,7 @@ __all__ = [
     'IdealMetric',
     'Metric',
     'Protocol',
+    'means',
     'score',
     'to_ideal',
     'trivial',

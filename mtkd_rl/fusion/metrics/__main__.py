@@ -1,5 +1,6 @@
 """``python -m mtkd_rl.fusion.metrics INFRARED VISIBLE [FUSED]`` prints every metric under every protocol."""
 
+import math
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -9,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from mtkd_rl.fusion.metrics import NAMES, PROTOCOLS, score, trivial
-from mtkd_rl.fusion.metrics.base import TooSmallError
 from mtkd_rl.fusion.transforms.loading import read_pair, read_picture
 from mtkd_rl.tooling import reports_errors
 
@@ -40,13 +40,8 @@ def table(title: str, fused: np.ndarray, infrared: np.ndarray, visible: np.ndarr
 
 def _scores(fused: np.ndarray, infrared: np.ndarray, visible: np.ndarray, protocol: str) -> dict[str, str]:
     """The metrics of a protocol as text; it says so of one that the picture is too small for."""
-    texts = {}
-    for metric in PROTOCOLS[protocol].metrics:
-        try:
-            texts[metric] = f'{score(fused, infrared, visible, protocol, [metric])[metric]:#.7g}'
-        except TooSmallError:
-            texts[metric] = 'too small'
-    return texts
+    values = score(fused, infrared, visible, protocol, lenient=True)
+    return {name: 'too small' if math.isnan(value) else f'{value:#.7g}' for name, value in values.items()}
 
 
 @reports_errors

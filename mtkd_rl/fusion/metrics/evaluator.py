@@ -1,13 +1,14 @@
 """The metrics as an evaluator of mmengine."""
 
 from collections.abc import Sequence
+from logging import WARNING
 from typing import Any
 
-import numpy as np
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
 from mmengine.structures import BaseDataElement
 
-from mtkd_rl.fusion.metrics.scoring import chosen, find_protocol, score
+from mtkd_rl.fusion.metrics.scoring import chosen, find_protocol, means, score
 from mtkd_rl.fusion.structures import picture_of
 from mtkd_rl.registry import METRICS
 
@@ -15,6 +16,8 @@ from mtkd_rl.registry import METRICS
 @METRICS.register_module()
 class FusionMetric(BaseMetric):
     """Means of fusion metrics over pictures, each under its protocol's name: ``mtkd/PSNR``, ``cddfuse/SSIM``.
+
+    Pictures too small for a metric, and the infinite PSNR of equal ones, are left out of its mean, with a warning.
 
     Args:
         protocol: What the numbers mean: ``mtkd``, ``cddfuse``, ``tang``, ``tang_python`` or ``ivif_zoo``.
@@ -52,8 +55,11 @@ class FusionMetric(BaseMetric):
         for sample in data_samples:
             fields = sample.to_dict() if isinstance(sample, BaseDataElement) else sample
             fused, infrared, visible = (picture_of(fields[role]) for role in ('fused', 'infrared', 'visible'))
-            self.results.append(score(fused, infrared, visible, self.protocol, self.names))
+            self.results.append(score(fused, infrared, visible, self.protocol, self.names, lenient=True))
 
     def compute_metrics(self, results: list[dict[str, float]]) -> dict[str, float]:
         """The mean of each metric over all pictures."""
-        return {name: float(np.mean([result[name] for result in results])) for name in self.names}
+        found, left_out = means(results, self.names)
+        for name, count in left_out.items():
+            print_log(f'{self.protocol}/{name}: {count} of {len(results)} pairs have none', 'current', WARNING)
+        return found

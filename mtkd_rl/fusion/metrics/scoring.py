@@ -7,7 +7,7 @@ import numpy as np
 
 from mtkd_rl.errors import MTKDError, candidates
 from mtkd_rl.fusion.colour import luma8
-from mtkd_rl.fusion.metrics.base import Protocol
+from mtkd_rl.fusion.metrics.base import Protocol, TooSmallError
 from mtkd_rl.fusion.metrics.cddfuse import CDDFUSE
 from mtkd_rl.fusion.metrics.ivif_zoo import IVIF_ZOO
 from mtkd_rl.fusion.metrics.mtkd import MTKD
@@ -50,6 +50,7 @@ def score(
     visible: np.ndarray,
     protocol: str = 'mtkd',
     metrics: Sequence[str] | None = None,
+    lenient: bool = False,
 ) -> dict[str, float]:
     """Scores a fused picture.
 
@@ -59,9 +60,10 @@ def score(
         visible: Likewise.
         protocol: One of `PROTOCOLS`; belongs beside every number.
         metrics: Which of its metrics; all by default.
+        lenient: A metric whose window has no room in the pictures is NaN instead of an error.
 
     Returns:
-        The metrics' values by name, in the order asked for.
+        The metrics' values by name, in the order asked for; the PSNR of three equal pictures is infinite.
 
     Raises:
         MTKDError: A picture is not of uint8 or has another shape, the sizes differ, they are too small for the windows
@@ -77,7 +79,32 @@ def score(
         listed = ', '.join(f'{role} {size}' for role, size in sizes.items())
         raise MTKDError(f'the pictures differ in size: {listed}; fuse without resizing, or resize back before scoring')
     prepared = [found.prepare(picture) for picture in pictures.values()]
-    return {name: found.metrics[name](*prepared) for name in names}
+    values = {}
+    for name in names:
+        try:
+            values[name] = found.metrics[name](*prepared)
+        except TooSmallError:
+            if not lenient:
+                raise
+            values[name] = float('nan')
+    return values
+
+
+def means(results: Sequence[Mapping[str, float]], names: Sequence[str]) -> tuple[dict[str, float], dict[str, int]]:
+    """Means over pictures, each over those of which the metric is a finite number.
+
+    Args:
+        results: What ``score`` said of each picture.
+        names: Metrics.
+
+    Returns:
+        Metric to mean, NaN where no picture has a number; and to how many were left out, where some were.
+    """
+    columns = {name: np.array([result[name] for result in results]) for name in names}
+    finite = {name: column[np.isfinite(column)] for name, column in columns.items()}
+    left_out = {name: len(results) - len(column) for name, column in finite.items()}
+    found = {name: float(column.mean()) if len(column) else float('nan') for name, column in finite.items()}
+    return found, {name: count for name, count in left_out.items() if count}
 
 
 def _check_picture(role: str, picture: np.ndarray) -> None:
