@@ -140,7 +140,8 @@ def test_a_variant_differs_in_its_hook_alone(name: str, tmp_path: Path) -> None:
         assert entry['strategy'] == (agent if name in ('ppo', 'ppo_cached') else average)
         folder = str(tmp_path / name / 'cache')
         assert (entry['cache'] or {}).get('folder') == (folder if name in ('cached', 'ppo_cached') else None)
-        assert entry.get('live', {}) == ({'precision': 'bfloat16'} if name == 'live_bf16' else {})
+        live = {'live_bf16': {'precision': 'bfloat16'}, 'live_compiled': {'compile': True}}.get(name, {})
+        assert entry['live'] == live
         assert (entry['begin'], entry['end'], entry['warmup'], entry['temperature']) == (0, None, 0, 2.0)
         assert set(entry['teachers']) == {'strong', 'half', 'weak'}
 

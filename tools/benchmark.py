@@ -7,6 +7,7 @@ and ``fusion`` how fast a fusion student is.
 
 import json
 import os
+import shutil
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ MEANING = {
     'teachers': "the teachers' forwards alone",
     'naive': 'equal weights, as the published code asks its teachers',
     'average': 'equal weights',
+    'live_compiled': 'equal weights, compiled teachers',
     'live_bf16': 'equal weights, teachers in bfloat16',
     'ppo': 'the PPO agent, its updates included',
     'cached': 'equal weights, teachers read from the cache',
@@ -57,7 +59,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     step = commands.add_parser('step', help='time and memory of a training step', description=NOTE)
     what = step.add_mutually_exclusive_group(required=True)
     what.add_argument('config', nargs='?', metavar='CONFIG', help='a path or package::path; it has an MTKDHook')
-    what.add_argument('--pool', choices=('paper',), help="the paper's, also naive, cached and in bfloat16")
+    what.add_argument('--pool', choices=('paper',), help="the paper's, also naive, cached, compiled and in bfloat16")
     step.set_defaults(run=run_step, needs_gpu=False)
     gpu = commands.add_parser('gpu', help='step --pool paper on a GPU', description=NOTE)
     gpu.set_defaults(run=run_step, config=None, needs_gpu=True)
@@ -133,11 +135,12 @@ def configure(args: Namespace, folder: str) -> Config:
 
 
 def plan_for(config: str | None) -> Plan:
-    """What is measured; bfloat16 only where the processor computes in it."""
+    """What is measured; bfloat16 only where the processor computes in it, compiled only where there is a compiler."""
     if config:
         return STEP
     has_bf16 = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
-    return POOL if has_bf16 else without(POOL, 'live_bf16')
+    plan = POOL if has_bf16 else without(POOL, 'live_bf16')
+    return plan if shutil.which(os.environ.get('CXX', 'g++')) else without(plan, 'live_compiled')
 
 
 def show(report: dict[str, Any], console: Console) -> None:

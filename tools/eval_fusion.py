@@ -144,7 +144,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for row, column in columns.items():
         rows[row], left_out = means(column, metrics)
         for metric, count in left_out.items():
-            console.print(f'[yellow]{row}: {count} of {len(column)} pairs have no finite {metric}, left out of its mean[/]')
+            console.print(
+                f'[yellow]{row}: {count} of {len(column)} pairs have no finite {metric}, left out of its mean[/]'
+            )
     console.print(table(rows, args.protocol, len(each)))
     if args.sheet:
         draw([job for job in jobs if job[0] in each][:SHOWN], args.sheet)

@@ -19,6 +19,7 @@ from mtkd_rl.weighting import PPOWeighting
 UNTRAINED: dict[str, dict[str, Any]] = {'Torchvision': {'weights': None}, 'Timm': {'pretrained': False}}
 
 AVERAGE = {'type': 'AverageWeighting'}
+LIVE: dict[str, dict[str, Any]] = {'live_bf16': {'precision': 'bfloat16'}, 'live_compiled': {'compile': True}}
 
 
 class Plan(NamedTuple):
@@ -43,10 +44,11 @@ STEP = Plan(
 )
 
 POOL = Plan(
-    ('plain', 'naive', 'average', 'live_bf16', 'ppo', 'cached', 'ppo_cached'),
+    ('plain', 'naive', 'teachers', 'average', 'live_compiled', 'live_bf16', 'ppo', 'cached', 'ppo_cached'),
     {
         'naive/plain': ('naive', 'plain'),
         'live/naive': ('average', 'naive'),
+        'live_compiled/naive': ('live_compiled', 'naive'),
         'live_bf16/naive': ('live_bf16', 'naive'),
         'ppo/average': ('ppo', 'average'),
         'cached/plain': ('cached', 'plain'),
@@ -69,8 +71,8 @@ def variant(cfg: Config, name: str, folder: Path) -> Config:
     Args:
         cfg: A complete config with an ``MTKDHook``.
         name: ``plain``, the student alone; ``naive``, the loop of ``mtkd_rl.benchmark.naive``; ``teachers``,
-            ``average`` and ``cached``, equal weights; ``live_bf16``, these with teachers in bfloat16; ``ppo`` and
-            ``ppo_cached``.
+            ``average`` and ``cached``, equal weights; ``live_bf16`` and ``live_compiled``, these with teachers in
+            bfloat16, or compiled; ``ppo`` and ``ppo_cached``.
         folder: Its work dir, with the cache; made if it is not.
 
     Returns:
@@ -90,8 +92,7 @@ def variant(cfg: Config, name: str, folder: Path) -> Config:
     entry['strategy'] = ppo_strategy(entry) if name.startswith('ppo') else AVERAGE
     cache = {**(entry.get('cache') or {}), 'folder': str(folder / 'cache'), 'budget': '100TB'}
     entry['cache'] = cache if name.endswith('cached') else None
-    if name == 'live_bf16':
-        entry['live'] = {**entry.get('live', {}), 'precision': 'bfloat16'}
+    entry['live'] = {**entry.get('live', {}), **LIVE.get(name, {})}
     cfg.val_cfg = cfg.val_dataloader = cfg.val_evaluator = None
     cfg.default_hooks = {**cfg.get('default_hooks', {}), 'checkpoint': None}
     cfg.visualizer = {**cfg.get('visualizer', {'type': 'Visualizer'}), 'vis_backends': []}

@@ -133,7 +133,7 @@ class Live:
 
             undo.append(back)
         if self.compile:
-            undo.append(compiled(getattr(model, 'backbone', model)))
+            undo.append(compiled(getattr(model, 'backbone', model), constant=not self.offload))
         return undo
 
     @contextmanager
@@ -306,13 +306,17 @@ def fold(model: nn.Module, conv_name: str, norm_name: str) -> Callable[[], None]
     return back
 
 
-def compiled(module: nn.Module) -> Callable[[], None]:
+def compiled(module: nn.Module, constant: bool) -> Callable[[], None]:
     """Compiles a module's calls, in place.
+
+    Args:
+        module: In evaluation mode; called without gradient.
+        constant: Its weights stay where they are, so they may be packed as the processor wants them.
 
     Returns:
         What takes it back.
     """
-    module.compile()
+    module.compile(options={'freezing': constant})
 
     def back() -> None:
         cast(Any, module)._compiled_call_impl = None
