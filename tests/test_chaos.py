@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mtkd_rl.chaos import (
@@ -98,7 +99,7 @@ def test_the_first_key_that_differs_is_named(path: tuple[Any, ...], value: Any, 
 def test_a_training_tells_where_it_is(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     """What mmengine itself prints, over epochs and over iterations."""
     for by_epoch in (True, False):
-        cfg = make_config(Variant(by_epoch, 0), 1)
+        cfg = make_config(Variant(by_epoch, 0), 1, 'cache')
         cfg.work_dir = str(tmp_path / str(by_epoch))
         cfg.custom_hooks = []
         cfg.model.backbone.widths, cfg.model.head.in_channels = (4, 8), 8
@@ -267,12 +268,17 @@ def test_killed_trainings_end_as_if_nothing_had_happened(tmp_path: Path, process
 
 
 @pytest.mark.slow
-def test_a_training_that_ends_otherwise_is_told(tmp_path: Path) -> None:
+def test_a_training_that_ends_otherwise_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reference is of another seed than the runs."""
     chaos = tool.Chaos(tool.TRAIN, tmp_path, 1, 0)
     chaos.refer(VARIANTS[0])
-    config = tmp_path / f'{VARIANTS[0].slug}.py'
-    config.write_text(config.read_text().replace('seed=7', 'seed=8'))
+
+    def of_another_seed(*args: Any) -> Config:
+        cfg = make_config(*args)
+        cfg.randomness.seed = 8
+        return cfg
+
+    monkeypatch.setattr('mtkd_rl.chaos.runs.make_config', of_another_seed)
     outcome = chaos.run(0)
     assert outcome.kills
     assert outcome.fault.startswith('checkpoint.state_dict.')

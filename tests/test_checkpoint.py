@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,13 @@ def test_a_checkpoint_of_the_real_runner(tmp_path, scheduler):
     assert not any(report)
     for key, value in model.state_dict().items():
         assert torch.equal(value, expected['state_dict'][key])
+
+
+def test_threads_may_read_at_once(tmp_path: Path) -> None:
+    path = tmp_path / 'a.pth'
+    torch.save({'state_dict': {}, 'message_hub': {'loss': HistoryBuffer([1.0], [1])}}, path)
+    with ThreadPoolExecutor(4) as executor:
+        assert all('message_hub' in read for read in executor.map(read_checkpoint, [path] * 400))
 
 
 def test_numpy_configs_and_arguments_come_back_equal(tmp_path):

@@ -21,18 +21,21 @@ class Variant(NamedTuple):
     Attributes:
         by_epoch: Whether the loop counts epochs or iterations.
         workers: Of the training loader; they start anew each epoch.
+        cached: Whether teachers are asked once about each of two views.
     """
 
     by_epoch: bool
     workers: int
+    cached: bool = False
 
     def __str__(self) -> str:
-        return f'{"epochs" if self.by_epoch else "iterations"}, {self.workers} workers'
+        loop = 'epochs' if self.by_epoch else 'iterations'
+        return f'{loop}, {self.workers} workers{", cached" if self.cached else ""}'
 
     @property
     def slug(self) -> str:
         """A name for files."""
-        return f'{"epoch" if self.by_epoch else "iter"}_{self.workers}'
+        return f'{"epoch" if self.by_epoch else "iter"}_{self.workers}{"_cached" if self.cached else ""}'
 
     @property
     def last(self) -> str:
@@ -40,10 +43,14 @@ class Variant(NamedTuple):
         return f'epoch_{SPANS}.pth' if self.by_epoch else f'iter_{SPANS * SPAN}.pth'
 
 
-VARIANTS = tuple(Variant(by_epoch, workers) for workers in (0, 2) for by_epoch in (True, False))
+VARIANTS = (
+    *(Variant(by_epoch, workers) for workers in (0, 2) for by_epoch in (True, False)),
+    Variant(by_epoch=True, workers=2, cached=True),
+    Variant(by_epoch=False, workers=2, cached=True),
+)
 
 
-def make_config(variant: Variant, processes: int) -> Config:
+def make_config(variant: Variant, processes: int, cache: str) -> Config:
     """A small real training with all that a resumption has to restore.
 
     It has dropout, BatchNorm, augmentation, an optimizer with state, a scheduler (one of them looks at the validation),
@@ -52,8 +59,9 @@ def make_config(variant: Variant, processes: int) -> Config:
     Args:
         variant: How to train.
         processes: They share each batch, so that the number of iterations does not depend on it.
+        cache: Folder of what teachers say, where that is kept.
     """
-    by_epoch, workers = variant
+    by_epoch, workers, cached = variant
     norm = dict(mean=[78.0], std=[96.0])
 
     def network(*widths: int, head: Mapping[str, Any], **more: Any) -> dict[str, Any]:
@@ -70,8 +78,8 @@ def make_config(variant: Variant, processes: int) -> Config:
         return dict(config=model, checkpoint='random')
 
     # mmengine skips data instead of loading them when an iteration-based loop resumes, so that the random states of
-    # workers, which live as long as that loop, are other ones: no augmentation there
-    crop = [] if workers and not by_epoch else [dict(type='RandomCrop', crop_size=8, padding=1)]
+    # workers, which live as long as that loop, are other ones: no augmentation there, but in views
+    crop = [] if workers and not by_epoch and not cached else [dict(type='RandomCrop', crop_size=8, padding=1)]
     train = dict(type='mtkd_rl.Digits', limit=SPAN * BATCH, pipeline=[*crop, dict(type='PackInputs')])
     val = dict(type='mtkd_rl.Digits', split='val', limit=VAL_BATCHES * BATCH, pipeline=[dict(type='PackInputs')])
     loader = dict(batch_size=BATCH // processes, collate_fn=dict(type='default_collate'), persistent_workers=False)
@@ -115,6 +123,7 @@ def make_config(variant: Variant, processes: int) -> Config:
                     type='mtkd_rl.MTKDHook',
                     teachers=dict(a=teacher(8, 32), b=teacher(16, 16), c=teacher(4, 8, 24)),
                     strategy=dict(type='PPOWeighting', rollout=5 * BATCH, batch_size=50),
+                    cache=dict(folder=cache, views=2) if cached else None,
                 )
             ],
         )

@@ -53,9 +53,9 @@ class Chaos:
         Raises:
             MTKDError: The training failed.
         """
-        make_config(variant, self.processes).dump(self._config(variant))
         work_dir = self.folder / f'reference_{variant.slug}'
-        with self._start(variant, work_dir, 0) as training:
+        self._write_config(variant, work_dir)
+        with self._start(work_dir, 0) as training:
             try:
                 training.wait()
             except MTKDError as error:
@@ -75,6 +75,7 @@ class Chaos:
         plans = draw_plans(random_, PHASES[number % len(PHASES)], self.bests[variant])
         work_dir = self.folder / f'run_{number:03d}'
         kills: list[Kill] = []
+        self._write_config(variant, work_dir)
         try:
             self._kill_and_resume(variant, work_dir, plans, kills)
             found = difference(self.references[variant], result_of(work_dir, variant), 'checkpoint')
@@ -97,7 +98,7 @@ class Chaos:
         saved = 0
         for start in range(len(plans) + 1):
             plan = plans[start] if start < len(plans) else None
-            with self._start(variant, work_dir, start) as training:
+            with self._start(work_dir, start) as training:
                 killed = plan is not None and training.wait_for(plan, self.sizes[variant])
                 if killed:
                     training.kill()
@@ -121,12 +122,12 @@ class Chaos:
             saved = max(0, number_saved(work_dir) - (SPAN if files == 'truncated' else 0))
 
     @contextmanager
-    def _start(self, variant: Variant, work_dir: Path, start: int) -> Iterator[Training]:
+    def _start(self, work_dir: Path, start: int) -> Iterator[Training]:
         if self._closed:
             raise MTKDError('interrupted')
         training = Training(
             self.train,
-            self._config(variant),
+            work_dir.with_name(f'{work_dir.name}.py'),
             work_dir,
             work_dir.with_name(f'{work_dir.name}_start_{start}.txt'),
             resume=start > 0,
@@ -139,5 +140,6 @@ class Chaos:
             self._running.discard(training)
             training.close()
 
-    def _config(self, variant: Variant) -> Path:
-        return self.folder / f'{variant.slug}.py'
+    def _write_config(self, variant: Variant, work_dir: Path) -> None:
+        cache = work_dir.with_name(f'{work_dir.name}_cache')  # of its own, so that it is killed while it fills
+        make_config(variant, self.processes, str(cache)).dump(work_dir.with_name(f'{work_dir.name}.py'))

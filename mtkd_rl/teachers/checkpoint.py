@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mtkd_rl.errors import MTKDError
-from mtkd_rl.teachers.safe import SAFE
+from mtkd_rl.teachers.safe import safely
 
 STATE_DICT_KEYS = ('state_dict', 'model', 'model_state_dict')
 TRUST_HINT = "if you trust whoever made the file, put trust=True in the teacher's entry"
@@ -80,7 +80,7 @@ def read_checkpoint(path_or_url: str | Path, trust: bool = False, hint: str = TR
     except OSError as error:
         raise MTKDError(f"checkpoint '{path}' cannot be read: {error.strerror}; make it readable") from error
     try:
-        with torch.serialization.safe_globals(SAFE):
+        with safely():
             checkpoint = torch.load(path, map_location='cpu', weights_only=not trust)
     except pickle.UnpicklingError as error:
         name = refused_call(error)

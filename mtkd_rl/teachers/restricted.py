@@ -9,7 +9,7 @@ import torch
 
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.teachers.checkpoint import refused_call
-from mtkd_rl.teachers.safe import SAFE
+from mtkd_rl.teachers.safe import safely
 
 RESTRICTING = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 LOOSENING = 'TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD'
@@ -32,7 +32,7 @@ def restricted(remedy: str) -> Iterator[None]:
     before = {name: os.environ.pop(name, None) for name in (RESTRICTING, LOOSENING)}
     os.environ[RESTRICTING] = '1'
     try:
-        with torch.serialization.safe_globals(SAFE):
+        with safely():
             yield
     except Exception as error:
         called = _refused(error)

@@ -6,10 +6,13 @@ class or function is not, something narrower stands in for it.
 
 import argparse
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.config import ConfigDict
 from mmengine.logging import HistoryBuffer
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
@@ -68,3 +71,12 @@ SAFE: list[Any] = [
         for place in ('core', '_core')
     ),
 ]
+
+_ALONE = RLock()
+
+
+@contextmanager
+def safely() -> Iterator[None]:
+    """PyTorch's restricted unpickler allows `SAFE` in this block; what it allows is global, so one thread at a time."""
+    with _ALONE, torch.serialization.safe_globals(SAFE):
+        yield
