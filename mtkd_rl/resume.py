@@ -343,7 +343,9 @@ def _warn_of_what_differs(runner: Runner) -> None:
             logger='current',
             level=logging.WARNING,
         )
-    if loader.num_workers > 0 and (loader.persistent_workers or isinstance(runner.train_loop, IterBasedTrainLoop)):
+    outlive = loader.persistent_workers or isinstance(runner.train_loop, IterBasedTrainLoop)
+    in_views = any(getattr(hook, 'cache', None) is not None for hook in runner.hooks)  # whose randomness is their own
+    if loader.num_workers > 0 and outlive and not in_views:
         print_log(
             'mtkd_rl: nobody saved the random states of the data workers, so pictures will be augmented otherwise than '
             'in the uninterrupted run; an epoch-based loop with persistent_workers=False resumes exactly',

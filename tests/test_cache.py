@@ -263,6 +263,22 @@ def test_a_killed_run_goes_on_bit_by_bit(tmp_path, checkpoint):
     assert runs.same(whole, on)
 
 
+def test_workers_that_stay_make_the_same_views_in_a_run_that_goes_on(tmp_path, checkpoint):
+    def train(name: str, epochs: int, resume: bool = False) -> Any:
+        cache = dict(folder=str(tmp_path / 'cache'), views=2)
+        entry = runs.entry(teachers=dict(t=runs.teacher((6, 12), checkpoint=checkpoint)), cache=cache)
+        cfg = runs.config(tmp_path / name, [entry], epochs=epochs, save=True, resume=resume)
+        cfg.train_dataloader.update(num_workers=1, persistent_workers=True)
+        return runs.train(cfg)
+
+    whole = runs.weights_of(train('a', 3))
+    train('b', 2)
+    runner = train('b', 3, resume=True)
+    (log,) = Path(runner.log_dir).glob('*.log')
+    assert 'random states of the data workers' not in log.read_text()
+    assert runs.same(whole, runs.weights_of(runner))
+
+
 def test_loops_that_count_iterations(tmp_path, checkpoint):
     asked: list[int] = []
     cache = dict(folder=str(tmp_path / 'cache'), views=2)

@@ -4,8 +4,8 @@ Each run is a small training of a student by three teachers and the agent on han
 ``tools/train.py`` of its own. It is killed once to three times, in training, in saving, in validation or while it
 starts, resumed with ``--resume``, and its last checkpoint compared bit by bit with that of the same training left
 alone: weights, optimizer, schedulers and all of mtkd_rl's, random states included, and the best checkpoint's name and
-weights. Runs take turns between loops over epochs and over iterations, with and without data workers; only one
-checkpoint is kept.
+weights. Runs take turns between loops over epochs and over iterations, with and without data workers and the cache of
+teachers; only one checkpoint is kept.
 
 The last line says how many were equal, as ``20/20``. The exit status is 1 unless all are and, from three runs on, a
 kill fell into each phase.
