@@ -5,8 +5,6 @@ import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.teachers.checkpoint import refused_call
 from mtkd_rl.teachers.safe import safely
