@@ -200,7 +200,7 @@ class Distiller:
             guarded = self.guard is not None
             wanted = wants_credit or guarded
             credit = self.credit(student, points, batch.target, columns, effects=wants_credit) if wanted else {}
-            state = _state(student, teachers, pairs, compared, present, self._comparable, batch)
+            state = _state(student, teachers, pairs, compared, present, self._comparable, batch)._replace(credit=credit)
             return Observed(state, knowledge, credit, batch)
 
     def admit(self, answers: tuple[Outputs, ...]) -> tuple[tuple[Outputs, ...], Tensor]:

@@ -5,7 +5,8 @@ places in a picture at which a model gives class scores: pixels of a segmenter, 
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
@@ -200,6 +201,19 @@ class Knowledge(NamedTuple):
     feature: Tensor | None
 
 
+class Credit(NamedTuple):
+    """How good it would be for the student to follow teacher m alone on sample i, float32 ``(B, M)`` each.
+
+    Attributes:
+        alignment: Cosine of the task's and the teacher's gradients at the point where the teacher teaches, in [-1, 1].
+        effect: First-order decrease of the loss on other training samples through the last layer; ``None`` for
+            features.
+    """
+
+    alignment: Tensor
+    effect: Tensor | None
+
+
 class State(NamedTuple):
     """What a strategy may look at. Everything is detached.
 
@@ -214,6 +228,9 @@ class State(NamedTuple):
         compared: Each teacher's logits beside the student's; ``None`` where they do not correspond.
         comparable: Whether they do, bool ``(M,)``; the same in every batch.
         group: The group of each sample, int64 ``(B,)``.
+        credit: ``logit`` and ``feature`` to the credit of each teacher on each sample; without effects unless the
+            strategy wants credit, and empty if there is no guard either. It is of the labels, so an agent that shall
+            know more than this batch does must not observe it.
     """
 
     student: Outputs
@@ -225,6 +242,7 @@ class State(NamedTuple):
     compared: tuple[Comparison | None, ...]
     comparable: Tensor
     group: Tensor
+    credit: Mapping[str, Credit] = MappingProxyType({})
 
     def teaching(self, kind: str) -> Tensor:
         """Who can teach this batch a kind of knowledge, bool ``(M,)``."""
@@ -262,19 +280,6 @@ class Decision(NamedTuple):
     def map(self, change: Callable[[Tensor], Tensor]) -> 'Decision':
         """The same with every tensor changed."""
         return Decision(*(None if x is None else change(x) for x in self))  # type: ignore[arg-type]
-
-
-class Credit(NamedTuple):
-    """How good it would be for the student to follow teacher m alone on sample i, float32 ``(B, M)`` each.
-
-    Attributes:
-        alignment: Cosine of the task's and the teacher's gradients at the point where the teacher teaches, in [-1, 1].
-        effect: First-order decrease of the loss on other training samples through the last layer; ``None`` for
-            features.
-    """
-
-    alignment: Tensor
-    effect: Tensor | None
 
 
 class Feedback(NamedTuple):

@@ -154,7 +154,7 @@ def test_everything_registered_is_listed_with_its_options(heading, column, regis
     [(page.name, code) for page in PAGES for code in snippets(page) if 'MTKDHook' in code and '_base_' not in code],
 )
 def test_a_snippet_of_a_config_names_options_that_exist(page, code):
-    theirs = {'TorchHub', 'EntropyWeighting', 'LogitRegression'}  # made and run further down
+    theirs = {'TorchHub', 'SimilarityWeighting', 'LogitRegression'}  # made and run further down
     (entry,) = settings(code)['custom_hooks']
     hook = {key: value for key, value in entry.items() if not (isinstance(value, dict) and value.get('type') in theirs)}
     teachers = HOOKS.build(hook).teachers
@@ -312,7 +312,7 @@ def modules(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     yield tmp_path
-    for registry, name in ((TEACHERS, 'TorchHub'), (STRATEGIES, 'EntropyWeighting'), (LOSSES, 'LogitRegression')):
+    for registry, name in ((TEACHERS, 'TorchHub'), (STRATEGIES, 'SimilarityWeighting'), (LOSSES, 'LogitRegression')):
         registry.module_dict.pop(name, None)
     for name in ('my_sources', 'my_strategies', 'my_losses'):
         importlib.sys.modules.pop(name, None)
@@ -336,13 +336,11 @@ def test_a_students_teachers_come_from_the_readmes_source(modules):
     assert values['loss_kd_logit'][0] > 0
 
 
-def test_the_readmes_strategy_trusts_who_is_sure(modules):
+def test_the_readmes_strategy_trusts_who_is_like_the_student(modules):
     importlib.import_module('my_strategies')
     state, *_ = batch(one_is_right, torch.Generator().manual_seed(0), size=4)
-    sure, unsure = 100 * torch.eye(10)[:4], torch.zeros(4, 10)
-    compared = tuple(state.compared[0]._replace(teacher=logits) for logits in (sure, unsure))
-    weights = build(STRATEGIES, {'type': 'EntropyWeighting'}, 'strategy').decide(
-        state._replace(teachers=state.teachers[:2], compared=compared)
+    similarity = torch.tensor([[1.0, 0.0]]).expand(4, 2)
+    weights = build(STRATEGIES, {'type': 'SimilarityWeighting'}, 'strategy').decide(
+        state._replace(teachers=state.teachers[:2], similarity=similarity)
     )
-    # entropies 0 and log 10: e^0 / (e^0 + e^-log 10) = 10 / 11
-    assert torch.allclose(weights.logit, torch.tensor([10 / 11, 1 / 11]).expand(4, 2))
+    assert torch.allclose(weights.logit, torch.tensor([torch.e / (torch.e + 1), 1 / (torch.e + 1)]).expand(4, 2))

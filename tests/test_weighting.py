@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -31,6 +33,35 @@ def test_fixed_weights_go_by_name_and_are_used_as_they_are():
     strategy = FixedWeighting(weights=dict(c=2.0, a=0.5))
     strategy.prepare(SETTING)
     assert strategy.decide(state()).logit.tolist() == [[0.5, 0.0, 2.0]] * 4
+
+
+def test_fixed_weights_of_another_run(tmp_path):
+    means = {
+        f'weight_{kind}/{name}/mean': value
+        for kind, name, value in [
+            ('logit', 'a', 0.2),
+            ('logit', 'b', 0.3),
+            ('logit', 'c', 0.5),
+            ('feature', 'a', 1.0),
+            ('feature', 'b', 0.0),
+            ('feature', 'c', 0.0),
+        ]
+    }
+    path = tmp_path / 'distillation.json'
+    path.write_text(json.dumps({'mean': means}))
+    strategy = FixedWeighting(weights=str(path))
+    strategy.prepare(SETTING)
+    decision = strategy.decide(state())
+    assert decision.logit.tolist() == [pytest.approx([0.2, 0.3, 0.5])] * 4
+    assert decision.feature.tolist() == [[1.0, 0.0, 0.0]] * 4
+    with pytest.raises(MTKDError, match=r'has no weight_logit/d/mean; give a run with these teachers'):
+        strategy.prepare(SETTING._replace(teachers=('a', 'd')))
+    for text in ('{', '[]', '{"mean": 3}'):
+        path.write_text(text)
+        with pytest.raises(MTKDError, match=r'give the distillation\.json of a run'):
+            strategy.prepare(SETTING)
+    with pytest.raises(MTKDError, match='No such file'):
+        FixedWeighting(weights='nowhere.json').prepare(SETTING)
 
 
 @pytest.mark.parametrize('weight', [-0.1, float('nan'), float('inf')])

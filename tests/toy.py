@@ -81,11 +81,16 @@ def batch(right: Right, rng: torch.Generator, size: int = 64) -> tuple[State, Kn
 
 
 def train(
-    right: Right, seed: int, iterations: int, shuffle: bool = False, **options: object
+    right: Right,
+    seed: int,
+    iterations: int,
+    shuffle: bool = False,
+    kind: type[PPOWeighting] = PPOWeighting,
+    **options: object,
 ) -> tuple[PPOWeighting, torch.Generator]:
     """Lets an agent decide and learn; with ``shuffle`` the rewards are dealt out to the samples at random."""
     rng = torch.Generator().manual_seed(1000 + seed)
-    strategy = PPOWeighting(seed=seed, **options)
+    strategy = kind(seed=seed, **options)
     strategy.prepare(Setting(('a', 'b', 'c'), ('logit',), seed, torch.device('cpu')))
     if shuffle:
         honest = strategy.reward

@@ -2,7 +2,27 @@
 
 from mtkd_rl.weighting.average import AverageWeighting
 from mtkd_rl.weighting.base import Strategy, leave_out
+from mtkd_rl.weighting.chance import DroppingWeighting, RandomWeighting, ShuffledWeighting
+from mtkd_rl.weighting.confidence import ConfidenceWeighting
+from mtkd_rl.weighting.entropy import EntropyWeighting
 from mtkd_rl.weighting.fixed import FixedWeighting
+from mtkd_rl.weighting.gradient import GradientWeighting
 from mtkd_rl.weighting.ppo import PPOWeighting
+from mtkd_rl.weighting.reinforce import ReinforceWeighting
+from mtkd_rl.weighting.signal import SignalWeighting
 
-__all__ = ['AverageWeighting', 'FixedWeighting', 'PPOWeighting', 'Strategy', 'leave_out']
+__all__ = [
+    'AverageWeighting',
+    'ConfidenceWeighting',
+    'DroppingWeighting',
+    'EntropyWeighting',
+    'FixedWeighting',
+    'GradientWeighting',
+    'PPOWeighting',
+    'RandomWeighting',
+    'ReinforceWeighting',
+    'ShuffledWeighting',
+    'SignalWeighting',
+    'Strategy',
+    'leave_out',
+]

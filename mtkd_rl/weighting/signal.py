@@ -1,0 +1,48 @@
+"""The reward's own signal, without learning."""
+
+from typing import Any
+
+import torch
+
+from mtkd_rl.errors import check_number
+from mtkd_rl.registry import REWARDS, STRATEGIES, build
+from mtkd_rl.rl.reward import CreditReward
+from mtkd_rl.types import Decision, State
+from mtkd_rl.weighting.base import Formula, Setting
+
+
+@STRATEGIES.register_module()
+class SignalWeighting(Formula):
+    """A control: ``w_im = softmax_m(scale q_im)``, q the score of a teacher on a sample by the default reward.
+
+    The agent has to learn to foresee q from what it observes; here q itself is looked at, of the very batch, with its
+    labels. Where this does as well as the agent, learning was not needed, and where it does worse, what the agent has
+    averaged over many samples is better than what one sample says of itself.
+
+    Args:
+        scale: As the agent's.
+        reward: Config of a ``CreditReward``.
+
+    Raises:
+        MTKDError: ``scale`` is negative.
+    """
+
+    wants_credit = True
+
+    def __init__(self, scale: float = 1.0, reward: dict[str, Any] | None = None) -> None:
+        check_number('SignalWeighting', 'scale', scale)
+        self.scale = scale
+        self.reward: CreditReward = build(REWARDS, reward or {'type': 'CreditReward'}, 'reward')
+
+    def prepare(self, setting: Setting) -> None:
+        """Which kinds of knowledge there are."""
+        self.kinds = setting.kinds
+
+    def decide(self, state: State) -> Decision:
+        """Weights on the simplex, ``(B, M)`` for each kind."""
+        weights = {}
+        for kind in self.kinds:
+            scores = self.reward.scores(state.credit[kind], state.teaching(kind))
+            weights[kind] = (self.scale * scores).softmax(dim=1)
+        first = weights[self.kinds[0]]
+        return Decision(weights.get('logit', first), weights.get('feature', first), torch.ones_like(first[:, 0]))
