@@ -263,11 +263,16 @@ class Distiller:
             'guard': None if self.guard is None else self.guard.state_dict(),
             'self_learner': None if self.self_learner is None else self.self_learner.state_dict(),
             'live': self.live.state_dict(),
-            'views': None if self.cache is None else self.cache.views,
+            'cache': None if self.cache is None else self.cache.state_dict(),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on where ``state_dict`` was taken; adapters follow with the first batch."""
+    def load_state_dict(self, state: dict[str, Any], same_teachers: bool = True) -> None:
+        """Goes on where ``state_dict`` was taken; adapters follow with the first batch.
+
+        Args:
+            state: What it was.
+            same_teachers: Whether what was found about the teachers' networks holds still.
+        """
         self._saved_adapters = state['adapters']
         self._levels = state['levels']
         self.strategy.load_state_dict(state['strategy'])
@@ -276,9 +281,10 @@ class Distiller:
             self.guard.load_state_dict(state['guard'])
         if self.self_learner is not None and state.get('self_learner') is not None:
             self.self_learner.load_state_dict(state['self_learner'])
-        self.live.load_state_dict(state.get('live', {}))
-        if self.cache is not None and state.get('views') is not None:
-            self.cache.views = min(self.cache.views, state['views'])
+        if same_teachers and state.get('live') is not None:
+            self.live.load_state_dict(state['live'])
+        if self.cache is not None and same_teachers and state.get('cache') is not None:
+            self.cache.load_state_dict(state['cache'])
 
     def build_adapters(self, student: Outputs, teachers: Sequence[Outputs]) -> nn.ModuleList:
         """An adapter a teacher on whatever the feature loss compares; none without a feature loss."""

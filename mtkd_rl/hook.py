@@ -175,7 +175,10 @@ class MTKDHook(Hook):
         self.distiller = self.assemble(student, runner.cfg, _common_seed(runner), classes)
         if self.self_learner is not None:
             self.self_learner.take(set_aside(runner, student, self.self_learner.held_out, self.distiller.seed))
-        self._views = None if self.cache is None else install(runner, student, self.cache, self.live.precision)
+        self._views = None
+        if self.cache is not None:
+            names = [teacher.name for teacher in self.distiller.teachers]
+            self._views = install(runner, student, self.cache, names, self.live.precision)
         self.distiller.cache = self.cache
         self.pool = pool = self.distiller.teachers
         self.adapter_optimizer = AdapterOptimizer(self.adapter_lr)
@@ -188,6 +191,7 @@ class MTKDHook(Hook):
         if self._resumed is not None:
             self._go_on(runner, self._resumed)
             self._resumed = None
+        self._choose_views(runner)
         teach: Callable[..., dict[str, Tensor]] = self._teach
         if runner.cfg.get('compile'):
             # what is recorded, decided and drawn is no part of a compiled step, nor of one compiled without our hooks
@@ -244,14 +248,14 @@ class MTKDHook(Hook):
         """Says which views come next."""
         if self._views is not None and isinstance(runner.train_loop, EpochBasedTrainLoop):
             self._views.epoch = runner.epoch
+        self._choose_views(runner)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         """Sets how strong the distillation is in this iteration; at 0 no teacher runs."""
         now = runner.iter / epoch_length(runner.train_dataloader) if self.by_epoch else runner.iter
         self._factor = schedule(now, self.begin, self.end, self.warmup)
         self.adapter_optimizer.before_step(runner.optim_wrapper)
-        if self._views is not None:
-            self._choose_views(runner)
+        self._choose_views(runner)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         """After the student's step: the adapters' step, the strategy's learning, the statistics."""
@@ -309,16 +313,16 @@ class MTKDHook(Hook):
 
     def _choose_views(self, runner: Runner) -> None:
         """As many as the cache keeps; none of pictures that the preprocessor mixes, which hooks may switch."""
-        assert self._views is not None
-        assert self.cache is not None
+        if self._views is None or self.cache is None:
+            return
         mixes = bool(getattr(self.distiller.student.data_preprocessor, 'batch_augments', None))
-        if mixes and self.distiller.cache is not None:
+        if mixes and not self.cache.paused:
             runner.logger.warning(
                 'mtkd_rl: cache: batch_augments of the data preprocessor change pictures anew each time; teachers run '
                 'live while they do'
             )
-        self.distiller.cache = None if mixes else self.cache
-        self._views.views = None if mixes else self.cache.showing()
+        self.cache.paused = mixes
+        self._views.views = self.cache.showing()
 
     def _go_on(self, runner: Runner, saved: dict[str, Any]) -> None:
         mine = self._resume.load_state_dict(saved['processes'])
@@ -334,7 +338,7 @@ class MTKDHook(Hook):
                 'allow_other_teachers=True in MTKDHook'
             )
         if [each['name'] for each in saved['teachers']] == [each['name'] for each in now]:
-            self.distiller.load_state_dict(saved['distiller'])
+            self.distiller.load_state_dict(saved['distiller'], same_teachers=difference is None)
             if self.distiller.guard is not None:
                 if difference is not None:
                     self.distiller.guard.forgive()

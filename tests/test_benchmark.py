@@ -183,6 +183,7 @@ def test_a_cycle_fills_the_rollout() -> None:
     assert benchmark.cycle({}, 64) == 16  # 1,024 samples, as PPOWeighting has it
     assert benchmark.cycle({'strategy': {'type': 'PPOWeighting', 'rollout': 100}}, 64) == 2
     assert benchmark.cycle({'strategy': {'type': 'AverageWeighting'}}, 2000) == 1
+    assert benchmark.cycle({'strategy': 'AverageWeighting'}, 64) == 16
 
 
 def test_the_size_of_a_picture() -> None:
@@ -380,6 +381,19 @@ def test_a_slow_file_system_is_the_first_to_give_in() -> None:
     (said,) = scale(job, STEP_REPORT, CACHE_REPORT, [8])
     assert said['cached'] * 3600 == pytest.approx(10 * 1000 * 8e-3)  # 8 GPUs, 1 MB a picture, 1 GB/s: slower than live
     assert (said['storage'], said['first'], said['read_gb_s']) == (1.0, 'storage', pytest.approx(1.0))
+    assert said['write_gb_s'] == pytest.approx(1.0)
+
+
+def test_no_more_views_are_stored_than_there_are_epochs() -> None:
+    job = Job(samples=8000, epochs=3, views=8, rate=1000.0, storage=1000.0, network=1.0, parameters=0)
+    assert scale(job, STEP_REPORT, CACHE_REPORT, [8])[0]['cache_gb'] == pytest.approx(24)
+
+
+def test_rates_are_above_zero(capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong in ('0', '-1', 'inf', 'fast'):
+        with pytest.raises(SystemExit, match='2'):
+            tool.main(['scale', str(DIGITS), '--samples', '9', '--step', 'a', '--cache', 'b', f'--rate={wrong}'])
+        assert 'expected a number above 0' in capsys.readouterr().err
 
 
 def test_the_tool_scales(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -263,6 +263,78 @@ def test_a_killed_run_goes_on_bit_by_bit(tmp_path, checkpoint):
     assert runs.same(whole, on)
 
 
+def going_on(tmp_path: Path, checkpoint: str, cache: dict[str, Any], **options: Any) -> bool:
+    """Whether a run that was interrupted ends as one that was not, each with a cache of its own."""
+    caches = [{**cache, 'folder': str(tmp_path / each)} for each in ('whole', 'cut')]
+    one, _ = run(tmp_path / 'a', checkpoint, caches[0], save=True, epochs=4, **options)
+    run(tmp_path / 'b', checkpoint, caches[1], save=True, epochs=3, **options)
+    other, _ = run(tmp_path / 'b', checkpoint, caches[1], save=True, epochs=4, resume=True, **options)
+    return runs.same(one, other)
+
+
+def test_a_run_with_fewer_views_than_wanted_goes_on_with_as_many(tmp_path, checkpoint):
+    run(tmp_path / 'size', checkpoint, dict(folder=str(tmp_path / 'size'), views=1), epochs=1)
+    size = next((tmp_path / 'size').glob('*/rows.bin')).stat().st_size
+    assert going_on(tmp_path, checkpoint, dict(views=8, budget=int(2.5 * size)))
+
+
+def test_a_run_whose_cache_is_shut_goes_on_with_all_its_augmentation(tmp_path, checkpoint):
+    assert going_on(tmp_path, checkpoint, dict(views=2, budget=100))
+
+
+def test_a_run_that_mixes_goes_on_with_all_its_augmentation(tmp_path, checkpoint):
+    student = runs.classifier(train_cfg=dict(augments=dict(type='Mixup', alpha=0.8)))
+    assert going_on(tmp_path, checkpoint, dict(views=2), student=student)
+
+
+def test_a_run_that_teaches_itself_goes_on_with_its_views(tmp_path, checkpoint):
+    shown: list[list[int]] = []
+
+    def listen(runner: Any) -> None:
+        views = runs.hook_of(runner)._views
+        make = views._view
+        shown.append([])
+        views._view = lambda index, epoch: (shown[-1].append(epoch), make(index, epoch))[1]
+
+    def train(name: str, iters: int, resume: bool = False) -> None:
+        entry = runs.entry(
+            teachers=dict(t=runs.teacher((6, 12), checkpoint=checkpoint)),
+            cache=dict(folder=str(tmp_path / name), views=8),
+            self_learning=dict(held_out=8),
+            live=AS_IT_IS,
+        )
+        hooks = [entry, runs.watching(before_train=listen)]
+        runs.train(runs.config(tmp_path / name, hooks, iters=iters, save=True, resume=resume))
+
+    train('a', 12)
+    train('b', 9)
+    train('b', 12, resume=True)
+    whole, _, rest = shown
+    assert rest[0] >= 3  # 9 batches of 20 pictures are 3 epochs of 50, and a half
+    assert whole[-len(rest) :] == rest
+
+
+def test_a_cache_that_pauses_pools_all_the_same(tmp_path, checkpoint):
+    shapes: list[Any] = []
+
+    def listen(runner: Any) -> None:
+        distiller = runs.hook_of(runner).distiller
+        ask = distiller.ask_teachers
+
+        def asked(batch: Any) -> Any:
+            distiller.cache.paused = len(shapes) % 2 == 1
+            said = ask(batch)
+            shapes.append(tuple(level.dim() for level in said[0].feature))
+            return said
+
+        distiller.ask_teachers = asked
+
+    cache = dict(folder=str(tmp_path / 'cache'), views=1, features='pooled')
+    entry = runs.entry(teachers=dict(t=runs.teacher((6, 12), checkpoint=checkpoint)), cache=cache)
+    runs.train(runs.config(tmp_path / 'a', [entry, runs.watching(before_train=listen)], epochs=2))
+    assert set(shapes) == {(2,)}
+
+
 def test_workers_that_stay_make_the_same_views_in_a_run_that_goes_on(tmp_path, checkpoint):
     def train(name: str, epochs: int, resume: bool = False) -> Any:
         cache = dict(folder=str(tmp_path / 'cache'), views=2)

@@ -37,6 +37,7 @@ from mtkd_rl.chaos import (
     phase_of,
     state_of_files,
 )
+from mtkd_rl.errors import MTKDError
 
 ROOT = Path(__file__).parents[1]
 TREE = {
@@ -237,6 +238,23 @@ def test_a_kill_spares_no_process_of_a_training(tmp_path: Path) -> None:
 
 
 # --- the tool
+
+
+def test_every_variant_is_first_killed_in_every_phase(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen = set()
+
+    def drawn(random_: Any, first: str, bests: Any) -> Any:
+        seen.add((variant, first))
+        raise MTKDError('enough')
+
+    monkeypatch.setattr('mtkd_rl.chaos.runs.draw_plans', drawn)
+    chaos = tool.Chaos(tool.TRAIN, tmp_path, 1, 0)
+    chaos.bests = {each: set() for each in VARIANTS}
+    for number in range(len(VARIANTS) * len(PHASES)):
+        variant = VARIANTS[number % len(VARIANTS)]
+        with pytest.raises(MTKDError, match='enough'):
+            chaos.run(number)
+    assert len(seen) == len(VARIANTS) * len(PHASES)
 
 
 def test_only_an_equal_end_of_every_run_and_a_kill_in_every_phase_is_success() -> None:

@@ -141,6 +141,22 @@ def test_a_run_that_goes_on_makes_the_same_changes_without_a_verdict():
     assert on.folded == live.folded
 
 
+@pytest.mark.parametrize('other', [Live(fold=False), Live(precision='bfloat16')])
+def test_what_was_found_with_other_options_is_found_anew(other):
+    model, inputs = built('ResNet'), torch.randn(2, 3, 64, 64)
+    live = Live()
+    live.prepare('t', model, inputs, asking(model))
+    other.load_state_dict(live.state_dict())
+    assert other.folded == {}
+
+
+def test_what_to_switch_off_is_what_is_on():
+    assert Live()._off() == 'fold=False, channels_last=False'
+    assert Live(fold=False, channels_last=False, precision='float16', compile=True)._off() == (
+        'precision=None, compile=False'
+    )
+
+
 def test_what_is_random_in_a_teacher_is_drawn_once():
     class Noisy(nn.Module):
         def __init__(self) -> None:

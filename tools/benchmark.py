@@ -80,11 +80,15 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     many.add_argument('--step', type=Path, required=True, metavar='FILE', help='of step CONFIG --json')
     many.add_argument('--cache', type=Path, required=True, metavar='FILE', help='of cache CONFIG --json')
     many.add_argument('--samples', type=tooling.positive, required=True, help='of the training set')
-    many.add_argument('--rate', type=float, required=True, help='pictures a second of the plain student on one GPU')
+    many.add_argument(
+        '--rate', type=above_zero, required=True, help='pictures a second of the plain student on one GPU'
+    )
     many.add_argument('--gpus', type=tooling.positive, nargs='+', default=[8, 64, 512], help='default: %(default)s')
     many.add_argument('--views', type=tooling.positive, default=8, help='of the cache (default: %(default)s)')
-    many.add_argument('--storage', type=float, default=20.0, help='GB/s that all machines read (default: %(default)s)')
-    many.add_argument('--network', type=float, default=25.0, help='GB/s of a machine (default: %(default)s)')
+    many.add_argument(
+        '--storage', type=above_zero, default=20.0, help='GB/s that all machines read (default: %(default)s)'
+    )
+    many.add_argument('--network', type=above_zero, default=25.0, help='GB/s of a machine (default: %(default)s)')
     many.add_argument('--json', type=Path, metavar='FILE', help='write the figures there too')
     many.set_defaults(run=run_scale)
     fusion = commands.add_parser('fusion', help='pairs a second that a fusion student fuses')
@@ -107,6 +111,21 @@ def size(text: str) -> tuple[int, int]:
     if not (height.isdecimal() and width.isdecimal() and int(height) and int(width)):
         raise ArgumentTypeError(f'{text!r}: expected HEIGHTxWIDTH, such as 480x640')
     return int(height), int(width)
+
+
+def above_zero(text: str) -> float:
+    """A number.
+
+    Raises:
+        ArgumentTypeError: It is none, or not above 0.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float('inf'):
+        raise ArgumentTypeError(f'{text!r}: expected a number above 0')
+    return number
 
 
 def claim(path: Path) -> None:

@@ -115,8 +115,9 @@ def hook_entry(cfg: Config) -> dict[str, Any]:
 
 def ppo_strategy(entry: Mapping[str, Any]) -> dict[str, Any]:
     """The strategy of a hook's entry if it is a ``PPOWeighting``, else one with its defaults."""
-    strategy = entry.get('strategy', {'type': 'PPOWeighting'})
-    return strategy if strategy['type'] in ('PPOWeighting', PPOWeighting) else {'type': 'PPOWeighting'}
+    strategy = entry.get('strategy', 'PPOWeighting')
+    strategy = strategy if isinstance(strategy, Mapping) else {'type': strategy}
+    return dict(strategy) if strategy['type'] in ('PPOWeighting', PPOWeighting) else {'type': 'PPOWeighting'}
 
 
 def cycle(entry: Mapping[str, Any], batch_size: int) -> int:

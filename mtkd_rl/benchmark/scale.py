@@ -60,16 +60,16 @@ def scale(job: Job, step: Mapping[str, Any], cache: Mapping[str, Any], gpus: Seq
         store = max(0.0, cache['ms']['fill'] - cache['ms']['live']) / 1000 / cache['batch_size']
         plain = 1 / job.rate + gradient
         live = ms['ppo'] / ms['plain'] / job.rate + gradient
-        filling = live + store
         computed = taught / job.rate + gradient
         from_storage = cache['bytes'] * count / (job.storage * 1e9)  # seconds a picture of each GPU waits at least
+        filling = max(live + store, from_storage)
         cached = max(computed + read, from_storage)
         share = job.samples / count
         views = min(job.views, job.epochs)
         hours = {
             'plain': job.epochs * share * plain / 3600,
             'live': job.epochs * share * live / 3600,
-            'cached': (views * max(filling, from_storage) + (job.epochs - views) * cached) * share / 3600,
+            'cached': (views * filling + (job.epochs - views) * cached) * share / 3600,
         }
         shares = {'storage': from_storage / cached, 'host': read / cached, 'network': gradient / cached}
         rows.append(
@@ -78,7 +78,7 @@ def scale(job: Job, step: Mapping[str, Any], cache: Mapping[str, Any], gpus: Seq
                 **hours,
                 'epoch_live': share * live / 60,
                 'epoch_cached': share * cached / 60,
-                'cache_gb': job.samples * job.views * cache['bytes'] / 1e9,
+                'cache_gb': job.samples * views * cache['bytes'] / 1e9,
                 'read_gb_s': count * cache['bytes'] / cached / 1e9,
                 'write_gb_s': count * cache['bytes'] / filling / 1e9,
                 **shares,

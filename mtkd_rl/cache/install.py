@@ -2,6 +2,7 @@
 
 import pickle
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,16 @@ from mtkd_rl.cache.views import ViewBatches, Views
 from mtkd_rl.errors import MTKDError
 
 
-def install(runner: Runner, student: nn.Module, cache: TeacherCache, precision: str | None = None) -> ViewBatches:
+def install(
+    runner: Runner, student: nn.Module, cache: TeacherCache, teachers: Sequence[str], precision: str | None = None
+) -> ViewBatches:
     """Makes the training data come in views, and tells the cache what they are of.
 
     Args:
         runner: Before its first iteration.
         student: The bare student.
         cache: What will be asked about them.
+        teachers: Names of those who will.
         precision: That teachers have to themselves; ``None`` for the student's.
 
     Returns:
@@ -34,6 +38,7 @@ def install(runner: Runner, student: nn.Module, cache: TeacherCache, precision: 
     loader = runner.train_dataloader
     cache.about(
         len(loader.dataset),
+        teachers,
         data=fingerprint(loader.dataset),
         dataset=str(runner.cfg.get('train_dataloader', {}).get('dataset')),
         preprocessor=f'{type(preprocessor).__name__} {plain(preprocessor)}',
@@ -82,7 +87,7 @@ def give_views(loader: DataLoader[Any], views: int | None, seed: int) -> ViewBat
     """
     if loader.batch_sampler is None:
         raise MTKDError('cache: the train_dataloader makes no batches (batch_size=None); give it a batch_size')
-    sampler: Any = getattr(loader.batch_sampler, 'sampler', loader.sampler)
+    sampler = innermost(loader)
     endless = isinstance(sampler, InfiniteSampler)  # its length is that of all processes together
     first, step = (sampler.rank, sampler.world_size) if endless else (0, 1)
     batches = ViewBatches(loader.batch_sampler, views, max(1, len(sampler)), seed, first, step)
@@ -100,10 +105,18 @@ def give_views(loader: DataLoader[Any], views: int | None, seed: int) -> ViewBat
     return batches
 
 
+def innermost(loader: DataLoader[Any]) -> Any:
+    """The sampler that draws, of which others may change what it drew."""
+    sampler: Any = getattr(loader.batch_sampler, 'sampler', loader.sampler)
+    while hasattr(sampler, 'sampler'):
+        sampler = sampler.sampler
+    return sampler
+
+
 def take_views(loader: DataLoader[Any]) -> None:
     """Makes a data loader give samples again."""
     batches: Any = loader.batch_sampler
     if isinstance(batches, ViewBatches):
-        vars(getattr(batches, 'sampler', loader.sampler)).pop('skip', None)
+        vars(innermost(loader)).pop('skip', None)
         loader.__dict__['batch_sampler'] = batches.batches
         loader.__dict__['dataset'] = loader.dataset.dataset  # type: ignore[attr-defined]

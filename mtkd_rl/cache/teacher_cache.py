@@ -5,7 +5,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from logging import WARNING
 from pathlib import Path
@@ -26,7 +26,7 @@ FORMAT = 2
 """Of what is on a shelf; another number finds none of the old ones."""
 
 STRANGERS = 500
-"""Rows found under another picture after which views are taken not to come again."""
+"""Rows that a run wrote and finds under another picture after which views are taken not to come again."""
 
 UNITS = {'B': 1, 'kB': 10**3, 'MB': 10**6, 'GB': 10**9, 'TB': 10**12}
 
@@ -71,6 +71,7 @@ class Shelf:
         layout: What lies there; empty until somebody has said something.
         store: The file, once it is open.
         open: Whether it is used; a shelf that is closed stays closed.
+        written: Rows that this run has written.
     """
 
     def __init__(self, folder: Path, key: dict[str, Any], samples: int) -> None:
@@ -79,6 +80,7 @@ class Shelf:
         self.layout: list[Part] = []
         self.open = True
         self.hits = self.asked = self.strangers = 0
+        self.written: set[int] = set()
         self.error: list[float] = []
 
     @property
@@ -151,24 +153,39 @@ class TeacherCache:
         self.budget = in_bytes(budget)
         self.features = features
         self.seed = seed
+        self.paused = False
+        """Whether nothing is read or kept for now; pooled features are pooled all the same."""
         self._shelves: dict[str, Shelf] = {}
+        self._closed: set[str] = set()
         self._about: dict[str, Any] = {}
         self._samples = 0
+        self._teachers: tuple[str, ...] = ()
 
-    def about(self, samples: int, **told: Any) -> None:
+    def about(self, samples: int, teachers: Sequence[str], **told: Any) -> None:
         """Says what all teachers are asked about.
 
         Args:
             samples: How many samples the data set has.
+            teachers: Their names.
             **told: What else decides what a teacher is given, as plain values.
         """
-        self._samples = samples
+        self._samples, self._teachers = samples, tuple(teachers)
         self._about = {'format': FORMAT, 'seed': self.seed, 'features': self.features, 'samples': samples, **told}
 
     def showing(self) -> int | None:
         """How many views there are to be; ``None`` for one in every epoch, where no teacher's are kept any more."""
-        closed = [not shelf.open for shelf in self._shelves.values()]
-        return None if closed and all(closed) else self.views
+        return None if self.paused or self._closed.issuperset(self._teachers) else self.views
+
+    def state_dict(self) -> dict[str, Any]:
+        """What decides which views a run shows, in plain containers."""
+        return {'views': self.views, 'closed': sorted(self._closed)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Goes on with the views that the run showed: as many, and none of a teacher that had run live for good."""
+        self.views = min(self.views, state['views'])
+        self._closed = set(state['closed'])
+        for name in state['closed']:
+            print_log(f'mtkd_rl: cache: teacher {name} runs live, as it did before the resumption', 'current', WARNING)
 
     def read(self, teacher: Teacher, batch: Batch, asks: Callable[[Teacher], str]) -> Outputs | None:
         """What a teacher once said of a batch; ``None`` where it did not of all of it.
@@ -178,6 +195,8 @@ class TeacherCache:
             batch: What it would be asked about.
             asks: Says what of the student decides what it is asked; called once a teacher.
         """
+        if self.paused:
+            return None
         shelf = self._shelf(teacher, batch, asks)
         seen = self._seen(teacher, shelf, batch)
         if seen is None:
@@ -187,8 +206,10 @@ class TeacherCache:
             self._try_open(teacher, shelf, None)
         if shelf.store is None or max(seen.views) >= self.views:
             return None
-        contents, known, strangers = shelf.store.read(shelf.rows(seen), seen.tags)
-        shelf.strangers += int(strangers.sum())
+        rows = shelf.rows(seen)
+        contents, known, strangers = shelf.store.read(rows, seen.tags)
+        # rows of another run may be of pictures that were read otherwise; what this run wrote has to come again
+        shelf.strangers += sum(1 for row, strange in zip(rows, strangers) if strange and row in shelf.written)
         if shelf.strangers > STRANGERS and shelf.strangers > shelf.hits:
             self._shut(teacher, shelf, 'views of these transforms do not come again')
         if not known.all():
@@ -209,6 +230,8 @@ class TeacherCache:
         """
         if self.features == 'pooled':
             outputs = outputs._replace(feature=tuple(pool(level).to(level.dtype) for level in outputs.feature))
+        if self.paused:
+            return outputs
         shelf = self._shelves[teacher.name]  # which was looked at first
         seen = self._seen(teacher, shelf, batch)
         if seen is None:
@@ -230,6 +253,7 @@ class TeacherCache:
         rows = shelf.rows(seen)
         try:
             shelf.store.write([rows[i] for i in new], [seen.tags[i] for i in new], contents[new])
+            shelf.written.update(rows[i] for i in new)
         except MTKDError as error:
             self._shut(teacher, shelf, str(error))
         return rounded
@@ -274,7 +298,8 @@ class TeacherCache:
                 'precision': precision,
             }
             name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-            self._shelves[teacher.name] = Shelf(self.folder / name, key, self._samples)
+            self._shelves[teacher.name] = shelf = Shelf(self.folder / name, key, self._samples)
+            shelf.open = teacher.name not in self._closed
         return self._shelves[teacher.name]
 
     def _seen(self, teacher: Teacher, shelf: Shelf, batch: Batch) -> Seen | None:
@@ -295,6 +320,7 @@ class TeacherCache:
 
     def _shut(self, teacher: Teacher, shelf: Shelf, why: str) -> None:
         shelf.open = False
+        self._closed.add(teacher.name)
         print_log(f'mtkd_rl: cache: teacher {teacher.name} runs live from here on: {why}', 'current', WARNING)
 
     def _try_open(self, teacher: Teacher, shelf: Shelf, outputs: Outputs | None) -> None:

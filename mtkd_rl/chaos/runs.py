@@ -72,7 +72,8 @@ class Chaos:
         """
         variant = VARIANTS[number % len(VARIANTS)]
         random_ = random.Random(f'{self.seed} {number}')
-        plans = draw_plans(random_, PHASES[number % len(PHASES)], self.bests[variant])
+        first = PHASES[(number + number // len(VARIANTS)) % len(PHASES)]  # every variant comes to every phase
+        plans = draw_plans(random_, first, self.bests[variant])
         work_dir = self.folder / f'run_{number:03d}'
         kills: list[Kill] = []
         self._write_config(variant, work_dir)

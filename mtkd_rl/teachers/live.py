@@ -106,7 +106,7 @@ class Live:
             self.folded[name] = None
             print_log(
                 f'mtkd_rl: teacher {name} runs as it is: made faster it would say something else, with a relative '
-                f'error of {error:.1e}{problem}; live=dict(fold=False, channels_last=False) does not try',
+                f'error of {error:.1e}{problem}; live=dict({self._off()}) does not try',
                 'current',
             )
             return before
@@ -133,7 +133,7 @@ class Live:
 
             undo.append(back)
         if self.compile:
-            undo.append(compiled(getattr(model, 'backbone', model), constant=not self.offload))
+            undo.append(compiled(getattr(model, 'backbone', model)))
         return undo
 
     @contextmanager
@@ -157,11 +157,22 @@ class Live:
 
     def state_dict(self) -> dict[str, Any]:
         """What was found, in plain containers."""
-        return {name: None if pairs is None else [list(pair) for pair in pairs] for name, pairs in self.folded.items()}
+        found = {name: None if pairs is None else [list(pair) for pair in pairs] for name, pairs in self.folded.items()}
+        return {'options': self._options(), 'folded': found}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Goes on with what was found."""
-        self.folded = {name: None if pairs is None else [(a, b) for a, b in pairs] for name, pairs in state.items()}
+        """Goes on with what was found, if it was found with the same options."""
+        if state.get('options') == self._options():
+            found = state['folded'].items()
+            self.folded = {name: None if pairs is None else [(a, b) for a, b in pairs] for name, pairs in found}
+
+    def _off(self) -> str:
+        """What switches off whatever is on."""
+        off = {'fold': False, 'channels_last': False, 'precision': None, 'compile': False}
+        return ', '.join(f'{name}={value}' for name, value in off.items() if getattr(self, name))
+
+    def _options(self) -> list[Any]:
+        return [self.fold, self.channels_last, self.precision, self.compile, self.offload]
 
     @contextmanager
     def running(self, name: str, inputs: Tensor) -> Iterator[Tensor]:
@@ -306,17 +317,13 @@ def fold(model: nn.Module, conv_name: str, norm_name: str) -> Callable[[], None]
     return back
 
 
-def compiled(module: nn.Module, constant: bool) -> Callable[[], None]:
+def compiled(module: nn.Module) -> Callable[[], None]:
     """Compiles a module's calls, in place.
-
-    Args:
-        module: In evaluation mode; called without gradient.
-        constant: Its weights stay where they are, so they may be packed as the processor wants them.
 
     Returns:
         What takes it back.
     """
-    module.compile(options={'freezing': constant})
+    module.compile()
 
     def back() -> None:
         cast(Any, module)._compiled_call_impl = None
