@@ -6,10 +6,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import NamedTuple
+
+from scipy.stats import t as student_t
 
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.plot import read_scalars
@@ -181,3 +183,70 @@ def summarise(seeds: Sequence[Score], metric: str, percent: float = 1.0) -> Summ
     values = [percent * score.values[metric] for score in seeds]
     spread = statistics.stdev(values) if len(values) > 1 else 0.0
     return Summary(round(statistics.mean(values), 4), round(spread, 4), [round(value, 4) for value in values])
+
+
+class Difference(NamedTuple):
+    """A row beside another one, seed by seed.
+
+    Attributes:
+        mean: Of the differences.
+        low: Lower end of the 95% interval of the mean; NaN of a single seed.
+        high: Upper end.
+        values: Of every seed.
+    """
+
+    mean: float
+    low: float
+    high: float
+    values: list[float]
+
+
+def paired(row: Summary, other: Summary) -> Difference:
+    """How much better a row is than another one, seeds in pairs.
+
+    ``mean(d) +- t_{0.975, n-1} sd(d) / sqrt(n)`` with the differences d of n seeds: Student's interval. Runs of one
+    seed share initial weights and the order of the data, so part of what a seed changes cancels.
+
+    Args:
+        row: Scores of n seeds.
+        other: Of the same seeds.
+    """
+    values = [round(a - b, 4) for a, b in zip(row.values, other.values, strict=True)]
+    mean, count = statistics.mean(values), len(values)
+    if count < 2:
+        return Difference(round(mean, 4), float('nan'), float('nan'), values)
+    half = float(student_t.ppf(0.975, count - 1)) * statistics.stdev(values) / count**0.5
+    return Difference(round(mean, 4), round(mean - half, 4), round(mean + half, 4), values)
+
+
+def in_markdown(rows: Mapping[str, Mapping[str, Summary]], against: str) -> str:
+    """A table for a document: of each row every metric, and its paired difference to one of the rows.
+
+    Args:
+        rows: Row to metric to what it reached.
+        against: Name of that row.
+    """
+    metrics = list(rows[against])
+    heading = ['', *(cell for metric in metrics for cell in (short(metric), f'against {against}, 95% interval'))]
+    lines = [heading, ['---'] * len(heading)]
+    for name, reached in rows.items():
+        line = [name]
+        for metric in metrics:
+            line.append(f'{reached[metric].mean:.2f} ± {reached[metric].sd:.2f}')
+            line.append('' if name == against else told(paired(reached[metric], rows[against][metric])))
+        lines.append(line)
+    count = len(rows[against][metrics[0]].values)
+    table = '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+    return f'{table}\n\nMean ± sd of {count} seeds; differences are paired by seed.\n'
+
+
+def told(difference: Difference) -> str:
+    """A difference in a few characters."""
+    if difference.low != difference.low:
+        return f'{difference.mean:+.2f}'
+    return f'{difference.mean:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]'
+
+
+def short(metric: str) -> str:
+    """A metric's name without its family's."""
+    return metric.rpartition('/')[2]

@@ -1,7 +1,7 @@
 """Pictures of a run: who taught how much over training, and who leads where."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,31 @@ def plot_weights(
     _draw_course(left, rows, summary['teachers'], kind)
     _draw_leads(right, np.array(summary['leads'] or [[0.0] * len(summary['teachers'])]), summary['teachers'], classes)
     path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def plot_rows(rows: Mapping[str, Sequence[float]], label: str, path: Path | str) -> None:
+    """Draws what each row of a comparison reached: a point a seed, the same colour for the same seed, and the mean.
+
+    Args:
+        rows: Name to one value a seed, in the same order of seeds.
+        label: What the values are.
+        path: The picture to write.
+    """
+    figure = Figure(figsize=(9, 1.2 + 0.45 * len(rows)), layout='constrained', facecolor='white')
+    axes = figure.subplots()
+    for y, values in enumerate(rows.values()):
+        shifts = np.linspace(-0.18, 0.18, len(values)) if len(values) > 1 else [0.0]
+        for shift, value, colour in zip(shifts, values, cycle(COLOURS)):
+            axes.plot(value, y + shift, 'o', markersize=5, color=colour, alpha=0.8)
+        axes.plot([np.mean(values)] * 2, [y - 0.32, y + 0.32], color='#333333', linewidth=2)
+    axes.set_yticks(range(len(rows)), list(rows))
+    axes.invert_yaxis()
+    axes.set_xlabel(label)
+    axes.grid(axis='x', color='#dddddd')
+    axes.set_axisbelow(True)
+    axes.spines[['top', 'right']].set_visible(False)
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
 
 

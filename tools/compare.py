@@ -2,8 +2,12 @@
 
 ``python tools/compare.py configs/bccd/students/tiny_atss_bccd.py configs/bccd/mtkd_rl_tiny_atss_bccd.py \
 --metric coco/bbox_mAP --percent 100`` writes ``work_dirs/compare``. A run that is done is not made again.
+
+``--strategies`` makes a row of each strategy instead, of a config with an ``MTKDHook``:
+``python tools/compare.py CONFIG --strategies PPOWeighting "dict(type='DroppingWeighting', drop=0.3)"``.
 """
 
+import ast
 import json
 import os
 import statistics
@@ -15,14 +19,19 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from mtkd_rl import tooling
-from mtkd_rl.experiment import Job, Score, run_all, summarise, test, train
+from mtkd_rl.errors import MTKDError
+from mtkd_rl.experiment import Job, Score, Summary, in_markdown, paired, run_all, short, summarise, test, told, train
+from mtkd_rl.plot import plot_rows
 
 WIDTH = 200
 """Columns of a table in a file."""
+
+Rows = dict[str, dict[str, Summary]]
+"""Row to metric to what it reached."""
 
 
 def parse(argv: Sequence[str] | None) -> Namespace:
@@ -31,6 +40,14 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         '--metric', required=True, nargs='+', help='scalars of the last validation, such as coco/bbox_mAP or mIoU'
     )
+    parser.add_argument(
+        '--strategies',
+        nargs='+',
+        default=(),
+        metavar='STRATEGY',
+        help='rows of a config with an MTKDHook: NAME or dict(...)',
+    )
+    parser.add_argument('--against', metavar='ROW', help='what the others are compared with (default: the first)')
     parser.add_argument('--percent', type=float, default=1.0, help='what they are multiplied by (default: 1)')
     parser.add_argument('--seeds', type=tooling.positive, default=3, help='runs of each config (default: 3)')
     parser.add_argument('--first-seed', type=int, default=0, help='default: 0')
@@ -44,36 +61,90 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     return parser.parse_args(argv)
 
 
-def table(
-    rows: Mapping[str, Sequence[Score]], metrics: Sequence[str], percent: float, seeds: int, title: str | None = None
-) -> Table:
-    """The rows, for the terminal; of a single metric also what each seed reached."""
-    shown = Table(title=title, caption=f'mean ± sd of {seeds} seeds')
-    for heading in (
-        '',
-        *(metric.rpartition('/')[2] for metric in metrics),
-        *(['each'] if len(metrics) == 1 else []),
-        'seconds',
-    ):
+def rows_of(configs: Sequence[str], strategies: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """The rows of a table: name to config, and what is changed of it.
+
+    Raises:
+        MTKDError: Two rows have one name; a strategy is neither a name nor a ``dict(...)``.
+    """
+    rows: dict[str, tuple[str, tuple[str, ...]]] = {}
+    for config in configs:
+        entries = tooling.hook_entries(tooling.load_config(config)) if strategies else []
+        named = {f'{Path(config).stem} {each.removeprefix("dict")}': each for each in strategies if entries}
+        variants = {name: changes(config, each) for name, each in named.items()}
+        for name, options in (variants or {Path(config).stem: ()}).items():
+            if name in rows:
+                raise MTKDError(f'two rows are called {name}; rename a config, or give each strategy once')
+            rows[name] = config, options
+    return rows
+
+
+def changes(config: str, strategy: str) -> tuple[str, ...]:
+    """What sets the strategy of a config's ``MTKDHook``.
+
+    Raises:
+        MTKDError: It is neither a name nor a ``dict(...)`` of plain values.
+    """
+    cfg = tooling.load_config(config)
+    number = cfg.custom_hooks.index(tooling.hook_entries(cfg)[0])
+    options = {'type': strategy} if strategy.isidentifier() else options_of(strategy)
+    place = f'custom_hooks.{number}.strategy'
+    return (f'{place}._delete_=True', *(f'{place}.{name}={value}' for name, value in options.items()))
+
+
+def options_of(text: str) -> dict[str, Any]:
+    """``dict(type='X', a=1)`` as a dict.
+
+    Raises:
+        MTKDError: It is none, of plain values.
+    """
+    try:
+        call = ast.parse(text, mode='eval').body
+        assert isinstance(call, ast.Call)
+        assert isinstance(call.func, ast.Name)
+        assert call.func.id == 'dict'
+        assert not call.args
+        return {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
+    except (SyntaxError, ValueError, AssertionError):
+        raise MTKDError(f"--strategies {text}: give the name of one, or dict(type='NAME', option=value)") from None
+
+
+def slug(row: str) -> str:
+    """A row's name for a folder."""
+    return ''.join(each if each.isalnum() or each in '._-=' else '_' for each in row)
+
+
+def table(rows: Rows, seconds: Mapping[str, float], against: str, title: str | None = None) -> Table:
+    """The rows, for the terminal; of a single metric also what each seed reached, and how it differs."""
+    (first, *more) = metrics = list(rows[against])
+    shown = Table(title=title, caption=f'mean ± sd of {len(rows[against][first].values)} seeds')
+    extra = [] if more else ['each', f'against {against}, 95%']
+    for heading in ('', *map(short, metrics), *extra, 'seconds'):
         shown.add_column(heading, justify='left' if not heading else 'right')
-    for name, scores in rows.items():
-        told = [summarise(scores, metric, percent) for metric in metrics]
-        cells = [f'{each.mean:.2f} ± {each.sd:.2f}' for each in told]
-        if len(metrics) == 1:
-            cells.append(', '.join(f'{value:.2f}' for value in told[0].values))
-        shown.add_row(name, *cells, f'{statistics.mean(score.seconds for score in scores):.0f}')
+    for name, reached in rows.items():
+        cells = [f'{each.mean:.2f} ± {each.sd:.2f}' for each in reached.values()]
+        if not more:
+            cells.append(', '.join(f'{value:.2f}' for value in reached[first].values))
+            cells.append('' if name == against else told(paired(reached[first], rows[against][first])))
+        shown.add_row(name, *cells, f'{seconds[name]:.0f}')
     return shown
 
 
-def in_numbers(rows: Mapping[str, Sequence[Score]], metrics: Sequence[str], percent: float) -> list[dict[str, Any]]:
-    """The same for machines."""
+def in_numbers(rows: Rows, scores: Mapping[str, Sequence[Score]], against: str) -> list[dict[str, Any]]:
+    """The same for machines; an interval of one seed is null."""
+
+    def difference(name: str, metric: str) -> dict[str, Any]:
+        found = paired(rows[name][metric], rows[against][metric])._asdict()
+        return {key: None if value != value else value for key, value in found.items()}
+
     return [
         {
-            'name': row,
-            **{metric: summarise(seen, metric, percent)._asdict() for metric in metrics},
-            'seconds': [score.seconds for score in seen],
+            'name': name,
+            **{metric: each._asdict() for metric, each in reached.items()},
+            'against': {'row': against, **{metric: difference(name, metric) for metric in reached}},
+            'seconds': [score.seconds for score in scores[name]],
         }
-        for row, seen in rows.items()
+        for name, reached in rows.items()
     ]
 
 
@@ -83,17 +154,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     tooling.claim_work_dir(str(args.work_dir))
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     seeds = range(args.first_seed, args.first_seed + args.seeds)
-    rows = {Path(config).stem: config for config in args.configs}
+    rows = rows_of(args.configs, args.strategies)
+    against = args.against or next(iter(rows))
+    if against not in rows:
+        raise MTKDError(f'--against {against}: there is no such row; rows: {", ".join(rows)}')
     jobs = [
-        Job(row, config, args.work_dir / row / f'seed_{seed}', seed, tuple(args.cfg_options))
+        Job(row, config, args.work_dir / slug(row) / f'seed_{seed}', seed, (*options, *args.cfg_options))
         for seed in seeds
-        for row, config in rows.items()
+        for row, (config, options) in rows.items()
     ]
     steps: dict[str | None, Callable[[Job], Score]] = {None: partial(train, metrics=args.metric, again=args.again)}
     steps |= {Path(config).stem: partial(test, config=config, metrics=args.metric) for config in args.test}
     summary: dict[str, Any] = {'metrics': args.metric, 'options': list(args.cfg_options)}
-    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    tables = []
+    columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    tables, pages = [], []
     for title, work in steps.items():
         with Progress(*columns, console=console) as progress:
             bar = progress.add_task(title or '', total=len(jobs))
@@ -104,13 +178,21 @@ def main(argv: Sequence[str] | None = None) -> None:
                 progress.advance(bar)
 
             scores = run_all(work, jobs, args.workers, tell)
-        ordered = {row: scores[row] for row in rows}
-        summary['rows' if title is None else title] = in_numbers(ordered, args.metric, args.percent)
-        tables.append(table(ordered, args.metric, args.percent, args.seeds, title))
+        reached = {
+            row: {metric: summarise(scores[row], metric, args.percent) for metric in args.metric} for row in rows
+        }
+        summary['rows' if title is None else title] = in_numbers(reached, scores, against)
+        seconds = {row: statistics.mean(score.seconds for score in scores[row]) for row in rows}
+        tables.append(table(reached, seconds, against, title))
+        pages.append(f'## {title or "validation"}\n\n{in_markdown(reached, against)}')
+        if title is None:
+            values = {row: each[args.metric[0]].values for row, each in reached.items()}
+            plot_rows(values, short(args.metric[0]), args.work_dir / 'summary.png')
     (args.work_dir / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n')
+    (args.work_dir / 'summary.md').write_text('\n'.join(pages))
     for each in tables:
         console.print(each)
-    console.print(f'all figures: {args.work_dir / "summary.json"}')
+    console.print(f'all figures: {args.work_dir / "summary.json"}, summary.md and summary.png beside it')
 
 
 if __name__ == '__main__':
