@@ -20,7 +20,8 @@ from mtkd_rl import tooling
 
 SURE = 0.3
 """Boxes with a lower score are not drawn."""
-CLASS_COLOURS = colormaps['tab10'].colors  # type: ignore[attr-defined]
+_TWENTY = colormaps['tab20'].colors  # type: ignore[attr-defined]
+CLASS_COLOURS = (*_TWENTY[::2], *_TWENTY[1::2])
 
 
 class Boxes(NamedTuple):
@@ -80,7 +81,11 @@ def look(cfg: Config, checkpoint: str, n: int) -> Seen:
 
 
 def draw(
-    path: Path | str, pictures: Sequence[np.ndarray], rows: Mapping[str, Sequence[Any]], classes: Sequence[str]
+    path: Path | str,
+    pictures: Sequence[np.ndarray],
+    rows: Mapping[str, Sequence[Any]],
+    classes: Sequence[str],
+    width: float = 1.6,
 ) -> None:
     """Draws a grid: a column for each picture, a row for the truth and for each model.
 
@@ -89,13 +94,15 @@ def draw(
         pictures: uint8 ``(H, W, 3)``, RGB.
         rows: Name to what is seen in each picture: `Boxes`, or label maps, int ``(H, W)``, where class 0 is the
             background. Label maps get a row with the pictures on top.
-        classes: Names of the classes, at most ten and the background.
+        classes: Names of the classes, at most twenty and the background.
+        width: Of a picture, in inches.
     """
     boxes = isinstance(next(iter(rows.values()))[0], Boxes)
     shown = rows if boxes else {'picture': [None] * len(pictures), **rows}
     paint: Callable[[Axes, Any, Sequence[str]], None] = _paint_boxes if boxes else _paint_labels
+    height = 0.02 + width * max(len(each) / len(each[0]) for each in pictures)
     figure = Figure(
-        figsize=(1.6 * len(pictures) + 0.4, 1.62 * len(shown) + 0.5), layout='constrained', facecolor='white'
+        figsize=(width * len(pictures) + 0.4, height * len(shown) + 0.5), layout='constrained', facecolor='white'
     )
     grid = figure.subplots(len(shown), len(pictures), squeeze=False)
     for axes_of_row, (name, seen) in zip(grid, shown.items()):
@@ -110,7 +117,7 @@ def draw(
     figure.legend(
         handles=[Patch(color=colour, label=name) for name, colour in named],
         loc='outside lower center',
-        ncols=len(named),
+        ncols=min(len(named), max(3, int(1.2 * width * len(pictures)))),
         frameon=False,
         handlelength=0.8,
         columnspacing=1.2,
