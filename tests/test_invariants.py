@@ -712,7 +712,14 @@ STRATEGIC: dict[str, dict[str, Any]] = {
     'GradientWeighting': {},
     'SignalWeighting': {},
 }
-DRAWING = {'DroppingWeighting', 'PPOWeighting', 'RandomWeighting', 'ReinforceWeighting', 'ShuffledWeighting'}
+DRAWING = {
+    'DroppingWeighting',
+    'PPOWeighting',
+    'PaperWeighting',
+    'RandomWeighting',
+    'ReinforceWeighting',
+    'ShuffledWeighting',
+}
 LAYOUT = ActionLayout(('logit', 'feature'), TEACHERS)
 
 

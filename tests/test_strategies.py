@@ -1,6 +1,7 @@
 """The published strategies and the controls: values by hand, limits, and toy problems."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,14 @@ from toy import each_knows_a_third, judge, one_is_right, state_of, train
 
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.registry import STRATEGIES
-from mtkd_rl.types import ComparedPictures, Credit, Outputs, State
+from mtkd_rl.rl.state import ENCODINGS
+from mtkd_rl.types import ComparedPictures, Credit, Feedback, Knowledge, Outputs, State
 from mtkd_rl.weighting import (
     ConfidenceWeighting,
     DroppingWeighting,
     EntropyWeighting,
     GradientWeighting,
+    PaperWeighting,
     PPOWeighting,
     RandomWeighting,
     ReinforceWeighting,
@@ -27,6 +30,7 @@ from mtkd_rl.weighting import (
 )
 from mtkd_rl.weighting.base import Setting
 from mtkd_rl.weighting.gradient import smallest
+from mtkd_rl.weighting.paper import PaperAgent, heuristics
 
 FORMULAS = (
     EntropyWeighting(),
@@ -249,6 +253,71 @@ def test_the_signal_by_hand():
     # features have no effect, and here the first teacher pulls the other way
     second = 1 / (1 + math.exp(-0.5 * 2))
     assert decision.feature[0].tolist() == pytest.approx([1 - second, second], abs=1e-3)
+
+
+def taught(made: State, decision: Any) -> Feedback:
+    zeros = torch.zeros_like(made.divergence)
+    return Feedback(made, decision, Knowledge(zeros + 0.5, zeros + 0.25), {})
+
+
+def test_the_papers_weights_by_hand():
+    made = drawn(4, 5, 3, seed=7)
+    strategy = PaperWeighting(ones=1)
+    strategy.prepare(setting())
+    first = strategy.decide(made)
+    assert torch.equal(first.logit, torch.ones(4, 3))
+    strategy.learn(taught(made, first))
+    for head in strategy.agent.heads:
+        torch.nn.init.zeros_(head.weight)
+        torch.nn.init.zeros_(head.bias)
+    decision = strategy.decide(made)
+    confidence = (1 - made.teacher_loss.softmax(1)) / 2
+    torch.testing.assert_close(decision.logit, (1 / 3 + confidence + made.divergence.softmax(1)) / 3)
+    torch.testing.assert_close(decision.feature, (1 / 3 + confidence + made.similarity.softmax(1)) / 3)
+
+
+def test_the_papers_update_by_hand():
+    made = drawn(6, 5, 2, seed=8)
+    strategy = PaperWeighting(every=2, ones=0, learning_rate=0.3)
+    strategy.prepare(setting(2))
+    decision = strategy.decide(made)
+    start = [parameter.detach().clone() for parameter in strategy.agent.parameters()]
+    strategy.learn(taught(made, decision))
+    assert all(torch.equal(a, b) for a, b in zip(start, strategy.agent.parameters()))
+    # -(CE + KD + 5 D) with the weights that were used, standardised over the batch, in [0, 1]
+    loss = made.student.task_loss + 0.5 * decision.logit.sum(1) + 5 * 0.25 * decision.feature.sum(1)
+    reward = ((loss.mean() - loss) / loss.std(unbiased=False)).clamp(0, 1)
+    mine = PaperAgent(strategy.agent.stem.in_features, 2, dynamic=False)
+    mine.load_state_dict(strategy.agent.state_dict())
+    observation, parts = ENCODINGS['paper'](made), heuristics(made)
+    for _ in range(2):
+        value = sum((-reward[:, None] * weights.log()).mean() for weights in mine(observation, parts))
+        gradients = torch.autograd.grad(value, [x for x in mine.parameters() if x.requires_grad])
+        with torch.no_grad():
+            for parameter, gradient in zip((x for x in mine.parameters() if x.requires_grad), gradients):
+                parameter -= 0.3 * gradient
+    strategy.decide(made)
+    strategy.learn(taught(made, decision))
+    for expected, found in zip(mine.parameters(), strategy.agent.parameters(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_papers_agent_goes_on_where_it_was():
+    made = drawn(6, 5, 2, seed=9)
+
+    def run(strategy: PaperWeighting, times: int) -> torch.Tensor:
+        for _ in range(times):
+            decision = strategy.decide(made)
+            strategy.learn(taught(made, decision))
+        return strategy.decide(made).logit
+
+    whole, cut, resumed = (PaperWeighting(every=3, ones=2, dynamic=True) for _ in range(3))
+    for each in (whole, cut, resumed):
+        each.prepare(setting(2))
+    run(cut, 4)
+    resumed.load_state_dict(cut.state_dict())
+    assert torch.equal(run(whole, 8), run(resumed, 4))
+    assert (whole.agent.mixture != 1).any()
 
 
 def test_reinforce_learns_who_is_right():
