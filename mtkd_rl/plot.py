@@ -130,7 +130,10 @@ def _draw_leads(axes: Axes, leads: np.ndarray, teachers: Sequence[str], classes:
     n_classes = len(leads)
     axes.set_yticks(range(len(teachers)), teachers)
     if n_classes <= 20:
-        axes.set_xticks(range(n_classes), [str(name) for name in classes or range(n_classes)])
+        names = [str(name) for name in classes or range(n_classes)]
+        axes.set_xticks(range(n_classes), names)
+        if sum(map(len, names)) > 36:  # they would run into each other
+            axes.tick_params(axis='x', rotation=45)
         for x in range(n_classes):
             for y in range(len(teachers)):
                 dark = leads[x, y] > 0.6

@@ -58,8 +58,8 @@ class CacheLoop(TeachersLoop):
         wanting = [name for name, each in told.items() if not (each['bytes'] and each['error'])]
         if wanting:
             raise MTKDError(
-                f'cache: nothing of {", ".join(wanting)} was stored: it cannot be, or its random weights say numbers too '
-                'large for half precision; take another network of its size'
+                f'cache: nothing of {", ".join(wanting)} was stored: it cannot be, or its random weights say numbers '
+                'too large for half precision; take another network of its size'
             )
         taken = sum(each['bytes'] for each in told.values())
         samples = len(batches[0].inputs)
