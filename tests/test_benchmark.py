@@ -353,14 +353,14 @@ def test_what_the_naive_loop_reads_of_a_classifier_is_what_it_says() -> None:
 # --- what follows for many GPUs
 
 STEP_REPORT = {
-    'batch_size': 10,
+    'batch_size': 7,
     'variants': {name: {'ms': ms} for name, ms in (('plain', 100.0), ('teachers', 250.0), ('ppo', 400.0))},
 }
 CACHE_REPORT = {'batch_size': 20, 'bytes': 10**6, 'ms': {'live': 50.0, 'fill': 60.0, 'read': 10.0, 'cold': 20.0}}
 
 
 def test_the_scale_by_hand() -> None:
-    job = Job(samples=8000, epochs=10, views=2, rate=1000.0, storage=1000.0, network=1.0, parameters=10**6)
+    job = Job(samples=8000, epochs=10, views=2, batch=10, rate=1000.0, storage=1000.0, network=1.0, parameters=10**6)
     one, many = scale(job, STEP_REPORT, CACHE_REPORT, [8, 16])
     # a picture: 1 ms plain, 4 ms live, 1.5 ms without the teachers; 0.5 ms to read, as much to store
     assert one['plain'] * 3600 == pytest.approx(10 * 1000 * 1e-3)
@@ -377,7 +377,7 @@ def test_the_scale_by_hand() -> None:
 
 
 def test_a_slow_file_system_is_the_first_to_give_in() -> None:
-    job = Job(samples=8000, epochs=10, views=2, rate=1000.0, storage=1.0, network=1.0, parameters=0)
+    job = Job(samples=8000, epochs=10, views=2, batch=10, rate=1000.0, storage=1.0, network=1.0, parameters=0)
     (said,) = scale(job, STEP_REPORT, CACHE_REPORT, [8])
     assert said['cached'] * 3600 == pytest.approx(10 * 1000 * 8e-3)  # 8 GPUs, 1 MB a picture, 1 GB/s: slower than live
     assert (said['storage'], said['first'], said['read_gb_s']) == (1.0, 'storage', pytest.approx(1.0))
@@ -385,7 +385,7 @@ def test_a_slow_file_system_is_the_first_to_give_in() -> None:
 
 
 def test_no_more_views_are_stored_than_there_are_epochs() -> None:
-    job = Job(samples=8000, epochs=3, views=8, rate=1000.0, storage=1000.0, network=1.0, parameters=0)
+    job = Job(samples=8000, epochs=3, views=8, batch=10, rate=1000.0, storage=1000.0, network=1.0, parameters=0)
     assert scale(job, STEP_REPORT, CACHE_REPORT, [8])[0]['cache_gb'] == pytest.approx(24)
 
 

@@ -226,7 +226,8 @@ def run_scale(args: Namespace) -> dict[str, Any]:
     epochs = cfg.train_cfg.get('max_epochs')
     if epochs is None:
         raise MTKDError(f'{args.config}: train_cfg has no max_epochs; give a config that counts epochs')
-    job = Job(args.samples, epochs, args.views, args.rate, args.storage, args.network, parameters)
+    batch = cfg.train_dataloader.batch_size
+    job = Job(args.samples, epochs, args.views, batch, args.rate, args.storage, args.network, parameters)
     rows = scale(job, read_report(args.step, 'ppo'), read_report(args.cache, 'cold'), args.gpus)
     table = Table(
         'GPUs', 'plain, h', 'live, h', 'cached, h', 'cache, GB', 'reads, GB/s', 'storage', 'host', 'network', 'first',

@@ -14,6 +14,7 @@ class Job(NamedTuple):
         samples: N, of the data set.
         epochs: E.
         views: K, of the cache.
+        batch: Pictures of a step on one GPU.
         rate: Pictures a second of the plain student on one GPU.
         storage: What all machines together read from their file system, 10^9 bytes a second.
         network: Of a machine, 10^9 bytes a second.
@@ -23,6 +24,7 @@ class Job(NamedTuple):
     samples: int
     epochs: int
     views: int
+    batch: int
     rate: float
     storage: float
     network: float
@@ -53,9 +55,8 @@ def scale(job: Job, step: Mapping[str, Any], cache: Mapping[str, Any], gpus: Seq
     taught = (ms['ppo'] - ms['teachers']) / ms['plain']
     rows = []
     for count in gpus:
-        batch = step['batch_size']
         summed = 2 * 4 * job.parameters / (job.network * 1e9) if count > IN_A_NODE else 0.0
-        gradient = summed / batch  # seconds of a picture
+        gradient = summed / job.batch  # seconds of a picture
         read = cache['ms']['read'] / 1000 / cache['batch_size']
         store = max(0.0, cache['ms']['fill'] - cache['ms']['live']) / 1000 / cache['batch_size']
         plain = 1 / job.rate + gradient
