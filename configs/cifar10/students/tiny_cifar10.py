@@ -2,8 +2,8 @@
 # of many runs.
 # Paper: none
 # Command: python tools/train.py configs/cifar10/students/tiny_cifar10.py
-# Time: not yet run here
-# Result: not yet run here
+# Time: 6 minutes on one core
+# Result: top-1 65.5 and 66.1 on 10,000 of the pictures (docs/performance.md)
 _base_ = '../_base_/cifar10_30e.py'
 
 model = dict(
