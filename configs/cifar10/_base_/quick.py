@@ -1,6 +1,6 @@
 # A pool that a processor trains in three quarters of an hour, for experiments of many runs: three networks of different
-# kinds. Train each config of ../teachers that it names first; the checkpoints are looked for where tools/train.py leaves
-# them.
+# kinds. Train each config of ../teachers that it names first; the checkpoints are looked for where tools/train.py
+# leaves them.
 teachers = dict(
     resnet20=dict(
         config='{{fileDirname}}/../teachers/resnet20_12e_cifar10.py',
