@@ -350,6 +350,18 @@ def check_checkpoint(path: str, trust: bool = False) -> dict | None:
     return None if trust else read_checkpoint(path, hint='if you trust whoever made the file, pass --trust')
 
 
+def last_checkpoint(work_dir: Path) -> Path:
+    """The checkpoint that a run saved last.
+
+    Raises:
+        MTKDError: There is none.
+    """
+    marker = work_dir / 'last_checkpoint'
+    if not marker.is_file():
+        raise MTKDError(f'{work_dir}: there is no last_checkpoint; give the work dir of a run that has saved one')
+    return work_dir / Path(marker.read_text().strip()).name  # the work dir may have been moved since
+
+
 def check_fit(model: nn.Module, checkpoint: dict, path: str) -> None:
     """Check that a checkpoint sets every parameter of a model; mmengine only warns, and random weights get evaluated.
 

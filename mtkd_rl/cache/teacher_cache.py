@@ -71,7 +71,7 @@ class Shelf:
         layout: What lies there; empty until somebody has said something.
         store: The file, once it is open.
         open: Whether it is used; a shelf that is closed stays closed.
-        written: Rows that this run has written.
+        written: Of every row whether this run has written it.
     """
 
     def __init__(self, folder: Path, key: dict[str, Any], samples: int) -> None:
@@ -80,7 +80,7 @@ class Shelf:
         self.layout: list[Part] = []
         self.open = True
         self.hits = self.asked = self.strangers = 0
-        self.written: set[int] = set()
+        self.written = np.zeros(0, dtype=bool)
         self.error: list[float] = []
 
     @property
@@ -209,7 +209,7 @@ class TeacherCache:
         rows = shelf.rows(seen)
         contents, known, strangers = shelf.store.read(rows, seen.tags)
         # rows of another run may be of pictures that were read otherwise; what this run wrote has to come again
-        shelf.strangers += sum(1 for row, strange in zip(rows, strangers) if strange and row in shelf.written)
+        shelf.strangers += int((strangers & shelf.written[rows]).sum())
         if shelf.strangers > STRANGERS and shelf.strangers > shelf.hits:
             self._shut(teacher, shelf, 'views of these transforms do not come again')
         if not known.all():
@@ -253,7 +253,7 @@ class TeacherCache:
         rows = shelf.rows(seen)
         try:
             shelf.store.write([rows[i] for i in new], [seen.tags[i] for i in new], contents[new])
-            shelf.written.update(rows[i] for i in new)
+            shelf.written[[rows[i] for i in new]] = True
         except MTKDError as error:
             self._shut(teacher, shelf, str(error))
         return rounded
@@ -346,6 +346,8 @@ class TeacherCache:
                 )
                 self.views = fit
             shelf.store = Store(shelf.folder, self.views * self._samples, shelf.size)
+            if not len(shelf.written):
+                shelf.written = np.zeros(self.views * self._samples, dtype=bool)
         except MTKDError as error:
             self._shut(teacher, shelf, str(error))
 

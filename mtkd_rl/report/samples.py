@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import default_collate, pseudo_collate
 from mmengine.registry import DATASETS, MODELS, DefaultScope
-from torch.utils.data import default_collate
 
 from mtkd_rl import tooling
 from mtkd_rl.errors import MTKDError
@@ -62,7 +61,7 @@ def trust(work_dir: Path, samples: int) -> Trust:
     classes = tuple(getattr(data, 'metainfo', {}).get('classes') or ())
     distiller = hook.assemble(student, cfg, 0, classes or None)
     distiller.load_state_dict(saved['mtkd_rl']['distiller'])
-    collate = pseudo_collate if cfg.default_scope in ('mmdet', 'mmseg', 'mtkd_rl') else default_collate_of(data)
+    collate = pseudo_collate if cfg.default_scope in ('mmdet', 'mmseg', 'mtkd_rl') else default_collate
     flip = loaded_order(cfg) == 'bgr'
     weights, pictures, labels = [], [], []
     count = min(samples, len(data))
@@ -80,18 +79,6 @@ def trust(work_dir: Path, samples: int) -> Trust:
             labels += [classes[i] if one and i < len(classes) else '' for i in observed.state.group.tolist()]
     names = tuple(teacher.name for teacher in distiller.teachers)
     return Trust(names, distiller.kinds[0], torch.cat(weights).numpy(), pictures, labels)
-
-
-def default_collate_of(data: Any) -> Any:
-    """How mmpretrain makes a batch: pictures of one size in a tensor, annotations in a list."""
-
-    def collate(items: list[Any]) -> Any:
-        return {
-            'inputs': default_collate([item['inputs'] for item in items]),
-            'data_samples': [item['data_samples'] for item in items],
-        }
-
-    return collate
 
 
 def config_of(work_dir: Path) -> Config:
@@ -115,10 +102,7 @@ def saved_of(work_dir: Path) -> dict[str, Any]:
     Raises:
         MTKDError: There is none, or it was saved without ``MTKDHook``.
     """
-    marker = work_dir / 'last_checkpoint'
-    if not marker.is_file():
-        raise MTKDError(f'{work_dir}: there is no last_checkpoint; give the work dir of a run that has saved one')
-    saved = read_checkpoint(str(work_dir / Path(marker.read_text().strip()).name))
+    saved = read_checkpoint(str(tooling.last_checkpoint(work_dir)))
     if 'mtkd_rl' not in saved:
         raise MTKDError(f'{work_dir}: its last checkpoint was saved without MTKDHook; give a run with teachers')
     return saved

@@ -1,6 +1,5 @@
 """A published student, ready to use."""
 
-import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 
 from mtkd_rl import tooling
 from mtkd_rl.errors import MTKDError
+from mtkd_rl.teachers.checkpoint import sha256_of
 from mtkd_rl.zoo.index import Entry, entry, fetch
 from mtkd_rl.zoo.recipe import check_types, from_json, neutral
 
@@ -79,7 +79,7 @@ def check_file(path: Path, known: Entry) -> None:
     size = path.stat().st_size
     if size != known.size:
         raise MTKDError(f'zoo: {path} is refused: it has {size} bytes and should have {known.size}; get it anew')
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = sha256_of(path)
     if found != known.sha256 or found[:8] not in path.name:
         raise MTKDError(f'zoo: {path} is refused: its sha256 is {found}, and should be {known.sha256}; get it anew')
 

@@ -12,9 +12,10 @@ from mmengine.config import Config
 from safetensors.torch import save
 from torch import Tensor
 
+from mtkd_rl import tooling
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.plot import read_scalars
-from mtkd_rl.teachers.checkpoint import read_checkpoint
+from mtkd_rl.teachers.checkpoint import read_checkpoint, sha256_of
 from mtkd_rl.zoo.index import METAFILE
 from mtkd_rl.zoo.load import FORMAT
 from mtkd_rl.zoo.recipe import neutral, to_json
@@ -69,10 +70,7 @@ def publish(
     Raises:
         MTKDError: The work dir holds no checkpoint of a finished run, or no such metric.
     """
-    marker = work_dir / 'last_checkpoint'
-    if not marker.is_file():
-        raise MTKDError(f'{work_dir}: there is no last_checkpoint; give the work dir of a run that has saved one')
-    checkpoint = read_checkpoint(str(work_dir / Path(marker.read_text().strip()).name))
+    checkpoint = read_checkpoint(str(tooling.last_checkpoint(work_dir)))
     cfg = Config.fromstring(checkpoint['meta']['cfg'], '.py')
     scope = cfg.get('default_scope')
     if scope not in TASKS:
@@ -92,7 +90,7 @@ def publish(
         'Metadata': {
             'Parameters': sum(value.numel() for key, value in weights.items() if is_parameter(key)),
             'Bytes': file.stat().st_size,
-            'SHA256': hashlib.sha256(file.read_bytes()).hexdigest(),
+            'SHA256': sha256_of(file),
             'Training Data': data,
             'Licence of the Data': licence,
             'Teachers': [each['name'] for each in teachers],

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -73,8 +73,10 @@ def check_types(recipe: Any, file: str) -> None:
         raise MTKDError(
             f'zoo: {file} is refused: its default_scope is {scope!r}; it must be one of {", ".join(SCOPES)}'
         )
-    known = registered() | OPERATORS
-    for kind in types_in(recipe):
+    kinds = list(types_in(recipe))
+    named = {kind.partition('.')[0] for kind in kinds if isinstance(kind, str) and '.' in kind}
+    known = registered({scope, *named.intersection(SCOPES)}) | OPERATORS
+    for kind in kinds:
         found = NAME.fullmatch(kind) if isinstance(kind, str) else None
         if found is None or found[1] not in known:
             raise MTKDError(f'zoo: {file} is refused: it would build {kind!r}, which OpenMMLab does not register')
@@ -91,10 +93,10 @@ def types_in(recipe: Any) -> Iterator[Any]:
             yield from types_in(each)
 
 
-def registered() -> set[str]:
-    """The names of all that is registered, in the packages that are installed."""
+def registered(scopes: Set[str]) -> set[str]:
+    """The names of all that is registered in packages, where they are installed."""
     names: set[str] = set()
-    for scope in SCOPES:
+    for scope in scopes:
         if find_spec(scope) is not None and find_spec(f'{scope}.registry') is not None:
             import_module(f'{scope}.registry')
 
