@@ -4,7 +4,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
-from mmengine.registry import DefaultScope
+from mmengine.utils import ManagerMixin
 
 torch.set_num_threads(1)
 
@@ -14,12 +14,21 @@ def pytest_addoption(parser):
 
 
 @pytest.fixture(autouse=True)
-def _own_scope():
-    """Leaves no default scope behind: a test that builds a Runner sets one for the whole process."""
-    before = dict(DefaultScope._instance_dict)
+def _own_globals():
+    """Leaves nothing behind of what a Runner registers for the whole process.
+
+    That is the default scope, and loggers, message hubs and visualizers under names that hold the time in seconds: a
+    later test could get a logger whose standard output is closed by now, or the history of another run.
+    """
+    before = {kind: dict(kind._instance_dict) for kind in _managed()}
     yield
-    DefaultScope._instance_dict.clear()
-    DefaultScope._instance_dict.update(before)
+    for kind in _managed():
+        kind._instance_dict.clear()
+        kind._instance_dict.update(before.get(kind, {}))
+
+
+def _managed(kind=ManagerMixin):
+    return {found for child in kind.__subclasses__() for found in (child, *_managed(child))}
 
 
 class Quiet(SimpleHTTPRequestHandler):
