@@ -1,6 +1,7 @@
 """Several processes as one: what is a mean over the batch becomes one over the global batch."""
 
-from mmengine.dist import all_reduce, get_world_size
+import torch
+from mmengine.dist import all_gather, all_reduce, get_world_size
 from torch import Tensor
 
 
@@ -14,3 +15,15 @@ def global_mean(x: Tensor) -> Tensor:
         x = x.contiguous()
         all_reduce(x, op='mean')
     return x
+
+
+def global_batch(rows: Tensor) -> Tensor:
+    """The batches of all processes, dealt out as samplers deal; the same tensor in one process.
+
+    Args:
+        rows: ``(B, ...)``, of one shape everywhere. Every process has to call this.
+
+    Returns:
+        ``(world B, ...)``.
+    """
+    return torch.stack(all_gather(rows.contiguous()), dim=1).flatten(0, 1) if get_world_size() > 1 else rows

@@ -714,6 +714,7 @@ STRATEGIC: dict[str, dict[str, Any]] = {
 }
 DRAWING = {
     'DroppingWeighting',
+    'MetaWeighting',
     'PPOWeighting',
     'PaperWeighting',
     'RandomWeighting',

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
-from toy import each_knows_a_third, judge, one_is_right, state_of, train
+from toy import batch, each_knows_a_third, judge, one_is_right, state_of, train
 
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.registry import STRATEGIES
@@ -21,6 +21,7 @@ from mtkd_rl.weighting import (
     DroppingWeighting,
     EntropyWeighting,
     GradientWeighting,
+    MetaWeighting,
     PaperWeighting,
     PPOWeighting,
     RandomWeighting,
@@ -180,6 +181,8 @@ def test_more_than_is_allowed_has_to_be_somewhere():
         (GradientWeighting, {'most': 1.5}),
         (DroppingWeighting, {'drop': 2}),
         (SignalWeighting, {'scale': -1}),
+        (MetaWeighting, {'hard': 0}),
+        (MetaWeighting, {'buffer': 0}),
     ],
 )
 def test_options_out_of_their_range(strategy, options):
@@ -318,6 +321,59 @@ def test_the_papers_agent_goes_on_where_it_was():
     resumed.load_state_dict(cut.state_dict())
     assert torch.equal(run(whole, 8), run(resumed, 4))
     assert (whole.agent.mixture != 1).any()
+
+
+def test_meta_learns_who_is_right():
+    """Who is always right; who knows what it can but guess, as it looks at no label."""
+    for right, least in ((one_is_right, 0.9), (each_knows_a_third, 0.5)):
+        strategy, rng = train(right, 0, 400, kind=MetaWeighting, learning_rate=3e-3)
+        state, _, _, _, knows = batch(right, rng, 2000)
+        weights = strategy.decide(state).logit
+        assert (weights * knows).sum(1).mean() > least  # by chance it were a third
+
+
+def test_metas_step_is_the_one_that_lowers_the_loss_of_hard_samples():
+    """Its gradient in the weights is that of the hard samples' loss after a step of the last layer, by autograd."""
+    first, second = drawn(8, 5, 3, seed=21), drawn(6, 5, 3, seed=22)
+    strategy = MetaWeighting(temperature=2.0, hard=0.5)
+    strategy.prepare(setting())
+    nothing = Knowledge(torch.zeros(1, 3), None)
+    strategy.learn(Feedback(first, strategy.decide(first), nothing, {}))
+    decided = strategy.decide(second)
+    seen = []
+    strategy._step = lambda logits, effects: seen.append(effects) or torch.zeros(())
+    strategy.learn(Feedback(second, decided, nothing, {}))
+
+    hard = first.student.task_loss.topk(4).indices
+    weights = decided.logit.double().requires_grad_()
+    layer = torch.eye(5, dtype=torch.double, requires_grad=True)  # in `drawn` an embedding is its logits
+
+    def log_likely(x: torch.Tensor) -> torch.Tensor:
+        return (x.double() / 2.0).log_softmax(-1)
+
+    here = second.student.logits.double() @ layer.T
+    each = [
+        2.0
+        * torch.nn.functional.kl_div(log_likely(here), log_likely(t.logits), reduction='none', log_target=True).sum(1)
+        for t in second.teachers
+    ]
+    taught = (weights * torch.stack(each, 1)).sum()
+    (slope,) = torch.autograd.grad(taught, layer, create_graph=True)
+    moved = layer - 1e-9 * slope
+    logits = first.student.logits[hard].double() @ moved.T
+    loss = torch.nn.functional.cross_entropy(logits, first.target[hard].argmax(1))
+    (found,) = torch.autograd.grad(loss, weights)
+    torch.testing.assert_close(seen[0].double(), -found / 1e-9, rtol=1e-4, atol=1e-5)
+
+
+def test_meta_is_of_labels_and_of_the_students_classes():
+    made = drawn(4, 5, 2, seed=23)
+    strategy = MetaWeighting()
+    strategy.prepare(setting(2))
+    with pytest.raises(MTKDError, match='one label'):
+        strategy.decide(made._replace(target=None))
+    with pytest.raises(MTKDError, match='b: the classes'):
+        strategy.decide(made._replace(compared=(made.compared[0], None)))
 
 
 def test_reinforce_learns_who_is_right():

@@ -1,6 +1,7 @@
 """A classification problem without a network: logits are made, and what the teachers know is set."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -85,12 +86,12 @@ def train(
     seed: int,
     iterations: int,
     shuffle: bool = False,
-    kind: type[PPOWeighting] = PPOWeighting,
+    kind: type[Any] = PPOWeighting,
     **options: object,
-) -> tuple[PPOWeighting, torch.Generator]:
+) -> tuple[Any, torch.Generator]:
     """Lets an agent decide and learn; with ``shuffle`` the rewards are dealt out to the samples at random."""
     rng = torch.Generator().manual_seed(1000 + seed)
-    strategy = kind(seed=seed, **options)
+    strategy = kind(**options)
     strategy.prepare(Setting(('a', 'b', 'c'), ('logit',), seed, torch.device('cpu')))
     if shuffle:
         honest = strategy.reward

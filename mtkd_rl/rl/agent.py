@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from gymnasium import spaces
-from mmengine.dist import all_gather, broadcast, get_rank, get_world_size
+from mmengine.dist import broadcast, get_rank, get_world_size
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import Logger
@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from mtkd_rl.errors import MTKDError
+from mtkd_rl.parallel import global_batch
 from mtkd_rl.rl.action import ActionLayout
 from mtkd_rl.rl.policy import SharedTeacherPolicy
 from mtkd_rl.rng import isolated, random_state, set_random_state
@@ -139,7 +140,7 @@ class Agent:
         """
         sampled = Sampled(*(x.reshape(len(reward), -1) for x in sampled))
         rows = torch.cat([observation, sampled.action, sampled.value, sampled.log_prob, reward.unsqueeze(1)], dim=1)
-        self._memory.append(_global_batch(rows))
+        self._memory.append(global_batch(rows))
 
     def full(self) -> bool:
         """Whether there are enough samples for an update."""
@@ -304,8 +305,3 @@ def _unvalidated() -> Iterator[None]:
         yield
     finally:
         Distribution.set_default_validate_args(before)
-
-
-def _global_batch(rows: Tensor) -> Tensor:
-    """The batches of all processes, ``(B, W)`` each, dealt out as samplers deal: ``(world B, W)``."""
-    return torch.stack(all_gather(rows.contiguous()), dim=1).flatten(0, 1) if get_world_size() > 1 else rows

@@ -7,6 +7,7 @@ from mtkd_rl.weighting.confidence import ConfidenceWeighting
 from mtkd_rl.weighting.entropy import EntropyWeighting
 from mtkd_rl.weighting.fixed import FixedWeighting
 from mtkd_rl.weighting.gradient import GradientWeighting
+from mtkd_rl.weighting.meta import MetaWeighting
 from mtkd_rl.weighting.paper import PaperWeighting
 from mtkd_rl.weighting.ppo import PPOWeighting
 from mtkd_rl.weighting.reinforce import ReinforceWeighting
@@ -19,6 +20,7 @@ __all__ = [
     'EntropyWeighting',
     'FixedWeighting',
     'GradientWeighting',
+    'MetaWeighting',
     'PPOWeighting',
     'PaperWeighting',
     'RandomWeighting',
