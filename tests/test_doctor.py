@@ -29,6 +29,7 @@ from mtkd_rl.doctor.report import Order, Report, TeacherReport, Trial
 from mtkd_rl.doctor.show import show
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.teachers import InputContract, build_pool
+from mtkd_rl.types import Outputs
 
 ROOT = Path(__file__).parents[1]
 DIGITS = ROOT / 'configs/digits/mtkd_rl_tiny_digits.py'
@@ -96,6 +97,18 @@ def test_paired_z_is_mcnemars(pairs: list[tuple[bool, bool]]) -> None:
     won, lost = pairs.count((False, True)), pairs.count((True, False))
     expected = (won - lost) / math.sqrt(won + lost) if won + lost else 0.0
     assert paired_z(before, after) == pytest.approx(expected)
+
+
+def test_together_is_the_largest_mean_probability() -> None:
+    """Two sure of class 0 are outvoted by nobody; two who waver lose to one who is sure."""
+
+    def say(*rows: list[float]) -> Outputs:
+        logits = torch.tensor(rows).log()
+        return Outputs(logits, logits, (logits,), torch.zeros(len(rows)))
+
+    sure, wavering = say([0.9, 0.1], [0.1, 0.9]), say([0.8, 0.2], [0.6, 0.4])
+    assert Top1().together([sure, wavering, wavering]).tolist() == [0, 1]
+    assert Top1().together([wavering]).tolist() == [0, 0]
 
 
 def test_chance_is_what_always_the_same_answer_gets() -> None:
@@ -183,7 +196,7 @@ def test_an_order_by_name_says_which_of_ours_each_of_theirs_is() -> None:
 
 
 def a_report(*teachers: TeacherReport, student: float = 0.1) -> Report:
-    return Report('c', 'cpu', 'top-1', 500, 10, 0.12, student, 'untrained', list(teachers))
+    return Report('c', 'cpu', 'top-1', 500, 10, 0.12, 0.95, student, 'untrained', list(teachers))
 
 
 def verdict(teacher: TeacherReport, **more: Any) -> tuple[str, str]:
@@ -403,6 +416,8 @@ def test_teachers_that_cannot_be_asked_do_not_keep_the_others_from_it(examine) -
     assert "student's 10 classes" in of(report, 'nine')[1]
     assert 'not finite on 400 of 400' in of(report, 'nan')[1]
     assert of(report, 'good')[0] == 'green'
+    (good,) = (each for each in report['teachers'] if each['name'] == 'good')
+    assert report['together'] == good['metric']  # nobody else could be asked
 
 
 def test_compared_layers_are_those_of_the_config(examine) -> None:

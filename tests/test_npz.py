@@ -148,3 +148,19 @@ def test_wrong_arrays(root: Path, arrays: dict[str, np.ndarray], said: str) -> N
     with pytest.raises(MTKDError, match=said) as error:
         NpzClassification('train.npz', data_root=str(root), classes='classes.txt')
     assert 'train.npz' in one_line(error)
+
+
+def test_some_rows_and_some_classes(root: Path) -> None:
+    data = NpzClassification('train.npz', str(root), 'classes.txt', rows=(3, 10), only=('cat', 'ant'))
+    assert [data.get_data_info(i)['gt_label'] for i in range(len(data))] == [0, 2, 0, 2, 0]
+    np.testing.assert_array_equal(data[1]['img'], IMAGES[5])
+    assert data.metainfo['classes'] == ('ant', 'bee', 'cat')
+
+
+@pytest.mark.parametrize(
+    ('options', 'said'), [({'only': ['dog']}, "'dog' is no class"), ({'rows': (12, 20)}, 'no picture')]
+)
+def test_nothing_that_is_wanted(root: Path, options: dict, said: str) -> None:
+    with pytest.raises(MTKDError, match=said) as error:
+        NpzClassification('train.npz', str(root), 'classes.txt', **options)
+    one_line(error)

@@ -82,20 +82,34 @@ class NpzClassification(BaseDataset):
         ann_file: The npz file, relative to ``data_root``.
         data_root: The folder.
         classes: The names themselves, or a text file with one name a line, relative to ``data_root``.
+        rows: Only the pictures from this row of the file up to, not with, that one; ``None`` for all.
+        only: Names of classes: only pictures of these; the labels stay what they are. ``None`` for all.
         **kwargs: Those of mmpretrain's ``BaseDataset``: ``pipeline``, ``indices``, ``lazy_init`` and so on.
 
     Raises:
-        MTKDError: As :func:`read_arrays` and :func:`read_classes` do, and if a label has no class.
+        MTKDError: As :func:`read_arrays` and :func:`read_classes` do; if a label has no class, one of ``only`` is none,
+            or no picture is left.
     """
 
     def __init__(
-        self, ann_file: str, data_root: str = '', classes: str | Sequence[str] | None = None, **kwargs: Any
+        self,
+        ann_file: str,
+        data_root: str = '',
+        classes: str | Sequence[str] | None = None,
+        rows: tuple[int, int] | None = None,
+        only: Sequence[str] | None = None,
+        **kwargs: Any,
     ) -> None:
         names = read_classes(Path(data_root).expanduser() / classes) if isinstance(classes, str) else classes
+        unknown = [name for name in only or () if name not in (names or ())]
+        if unknown:
+            raise MTKDError(f'only={list(only or ())}: {unknown[0]!r} is no class; classes: {list(names or ())}')
+        self.rows = rows
+        self.only = None if only is None else {list(names or ()).index(name) for name in only}
         super().__init__(ann_file=ann_file, data_root=data_root, classes=names, **kwargs)
 
     def load_data_list(self) -> list[dict[str, int]]:
-        """Keep the pictures, and list for every sample its row among them and its label."""
+        """Keep the pictures, and list for every sample that is wanted its row among them and its label."""
         path = Path(self.ann_file).expanduser()
         self.images, labels = read_arrays(path)
         most = len(self.CLASSES) if self.CLASSES else None
@@ -104,7 +118,11 @@ class NpzClassification(BaseDataset):
                 f'{path}: labels run from {labels.min()} to {labels.max()}; '
                 f'they must start at 0 and stay below the number of classes ({most or "not given"})'
             )
-        return [{'row': row, 'gt_label': int(label)} for row, label in enumerate(labels)]
+        here = range(len(labels))[slice(*(self.rows or (None, None)))]
+        found = [row for row in here if self.only is None or int(labels[row]) in self.only]
+        if len(labels) and not found:
+            raise MTKDError(f'{path}: no picture is left with rows={self.rows}, only={self.only}; it has {len(labels)}')
+        return [{'row': row, 'gt_label': int(labels[row])} for row in found]
 
     def get_data_info(self, idx: int) -> dict[str, Any]:
         """One sample before the pipeline.

@@ -90,6 +90,7 @@ def examine(cfg: Config, name: str, options: Options, folder: Path, tell: Tell) 
         pictures=len(answers.truth),
         classes=answers.classes,
         chance=examiner.chance(answers.truth, answers.classes),
+        together=_mean(examiner.scores(answers.together, answers.truth)),
         student=_mean(examiner.scores(answers.student, answers.truth)),
         student_weights=weights_from,
         teachers=list(reports.values()),

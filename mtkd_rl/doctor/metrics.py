@@ -1,5 +1,6 @@
 """How well a teacher does, as its task measures it. A task that the doctor shall know gets a class in ``EXAMINERS``."""
 
+from collections.abc import Sequence
 from typing import ClassVar, Protocol
 
 import torch
@@ -29,6 +30,10 @@ class Examiner(Protocol):
         """What is kept of a model's outputs on a batch, likewise."""
         ...
 
+    def together(self, said: Sequence[Outputs]) -> Tensor:
+        """The answers of several models as one, of the mean of their predictions."""
+        ...
+
     def scores(self, answers: Tensor, truth: Tensor) -> Tensor:
         """The metric of every picture, float32 ``(n,)`` in [0, 1]; that of all is the mean."""
         ...
@@ -54,6 +59,10 @@ class Top1:
     def answers(self, outputs: Outputs) -> Tensor:
         """Classes, int64 ``(B,)``."""
         return outputs.logits.argmax(dim=1).cpu()
+
+    def together(self, said: Sequence[Outputs]) -> Tensor:
+        """Classes of the largest mean probability, int64 ``(B,)``."""
+        return torch.stack([outputs.logits.softmax(dim=1) for outputs in said]).mean(dim=0).argmax(dim=1).cpu()
 
     def scores(self, answers: Tensor, truth: Tensor) -> Tensor:
         """1 where the class is right, else 0."""

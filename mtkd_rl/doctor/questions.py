@@ -17,6 +17,7 @@ from mtkd_rl.doctor.report import Layers
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.taps import Taps
 from mtkd_rl.teachers import InputContract
+from mtkd_rl.types import Outputs
 
 APPLIED = ''
 """The name of the contract that will be applied, among those that are tried."""
@@ -30,6 +31,7 @@ class Answers(NamedTuple):
         student: The student's answers.
         classes: Number of the student's classes.
         shape: Channels, height and width of the student's pictures.
+        together: The answers of all teachers that can be asked as one.
         teachers: Teacher to contract to answers; those to the applied contract are under ``APPLIED``.
         contracts: Teacher to name to contract.
         not_finite: Teacher to the number of pictures in batches in which its outputs were not finite.
@@ -41,6 +43,7 @@ class Answers(NamedTuple):
     student: Tensor
     classes: int
     shape: tuple[int, int, int]
+    together: Tensor
     teachers: dict[str, dict[str, Tensor]]
     contracts: dict[str, dict[str, InputContract]]
     not_finite: dict[str, int]
@@ -84,6 +87,7 @@ def ask(
     listener = next(iter(pools.values()))
     truth: list[Tensor] = []
     said: list[Tensor] = []
+    together: list[Tensor] = []
     shape, classes = (0, 0, 0), 0
     contracts: dict[str, dict[str, InputContract]] = {}
     kept: dict[str, dict[str, list[Tensor]]] = {}
@@ -100,6 +104,7 @@ def ask(
         truth.append(examiner.truth(told))
         if i == 0:
             shape, classes = tuple(inputs.shape[1:]), listener.task.groups
+        sound: list[Outputs] = []
         for name, pool in pools.items():
             (teacher,) = pool.teachers
             if i == 0:
@@ -122,12 +127,16 @@ def ask(
                 kept[name][each].append(answers if finite else torch.full_like(answers, -1))
                 if each == APPLIED and not finite:
                     not_finite[name] += len(answers)
+                if each == APPLIED and finite:
+                    sound.append(outputs)
             teacher.contract = contracts[name][APPLIED]
             if i == 0 and name not in broken:
                 layers[name] = compare(pool, inputs[:2], samples[:2])
+        together.append(examiner.together(sound) if sound else torch.full_like(truth[-1], -1))
         tell((i + 1) / len(loader))
     teachers = {name: {each: torch.cat(parts) for each, parts in trials.items()} for name, trials in kept.items()}
-    return Answers(torch.cat(truth), torch.cat(said), classes, shape, teachers, contracts, not_finite, broken, layers)
+    labels, students, as_one = (torch.cat(parts) for parts in (truth, said, together))
+    return Answers(labels, students, classes, shape, as_one, teachers, contracts, not_finite, broken, layers)
 
 
 def as_student(answers: Answers, name: str, source: InputContract) -> bool:

@@ -154,6 +154,7 @@ class Report:
         pictures: How many were looked at.
         classes: Of the student.
         chance: The metric of who knows nothing but how often each class occurs.
+        together: That of the teachers as one, the mean of their predictions: about what a student can hope for.
         student: The student's own metric.
         student_weights: Where the student's weights are from.
         teachers: In the order of the pool.
@@ -167,6 +168,7 @@ class Report:
     pictures: int
     classes: int
     chance: float
+    together: float
     student: float
     student_weights: str
     teachers: list[TeacherReport]

@@ -1,0 +1,18 @@
+# Pool B of docs/evidence.md, three specialists and a poor teacher: the tiny student on 5,000 pictures, logits alone.
+# Paper: https://arxiv.org/abs/2502.18510
+# Command: python tools/train.py configs/cifar10/pool_b_tiny_cifar10.py
+# Time: not yet run here
+# Result: not yet run here
+_base_ = ['students/tiny_5k_cifar10.py', '_base_/pool_b.py']
+
+custom_hooks = [
+    dict(
+        type='mtkd_rl.MTKDHook',
+        teachers={{_base_.teachers}},
+        live=dict(precision='bfloat16'),
+        strategy=dict(type='PPOWeighting'),
+        cache=dict(views=8),
+        feature_loss=None,
+        logit_weight=1.0,
+    )
+]
