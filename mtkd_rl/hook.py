@@ -178,7 +178,9 @@ class MTKDHook(Hook):
         self._views = None
         if self.cache is not None:
             names = [teacher.name for teacher in self.distiller.teachers]
-            self._views = install(runner, student, self.cache, names, self.live.precision)
+            loss = self.distiller.feature_loss
+            comparing = loss is not None and loss.on == 'feature'
+            self._views = install(runner, student, self.cache, names, comparing, self.live.precision)
         self.distiller.cache = self.cache
         self.pool = pool = self.distiller.teachers
         self.adapter_optimizer = AdapterOptimizer(self.adapter_lr)

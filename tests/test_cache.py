@@ -196,7 +196,13 @@ def saved_teacher(path: Path, seed: int) -> str:
 
 
 def run(
-    work_dir: Path, checkpoint: str, cache: dict[str, Any] | None, *, count: list[int] | None = None, **options: Any
+    work_dir: Path,
+    checkpoint: str,
+    cache: dict[str, Any] | None,
+    *,
+    count: list[int] | None = None,
+    hook: dict[str, Any] | None = None,
+    **options: Any,
 ) -> tuple[dict[str, torch.Tensor], Any]:
     """Trains a student of one teacher; its weights, and the hook."""
     count = [] if count is None else count
@@ -205,7 +211,8 @@ def run(
         (teacher,) = runs.hook_of(runner).pool
         teacher.model.backbone.register_forward_pre_hook(lambda module, args: count.append(len(args[0])))
 
-    entry = runs.entry(teachers=dict(t=runs.teacher((6, 12), checkpoint=checkpoint)), cache=cache, live=AS_IT_IS)
+    teachers = dict(t=runs.teacher((6, 12), checkpoint=checkpoint))
+    entry = runs.entry(teachers=teachers, cache=cache, live=AS_IT_IS, **(hook or {}))
     hooks = [entry, runs.watching(before_train=listen)]
     runner = runs.train(runs.config(work_dir, hooks, **options))
     return runs.weights_of(runner), runs.hook_of(runner)
@@ -492,6 +499,16 @@ def test_pooled_features_take_less_room(tmp_path, checkpoint):
     assert sizes['pooled'] < sizes['whole']
 
 
+def test_whole_features_are_kept_where_a_loss_compares_them(tmp_path, checkpoint):
+    sizes = {}
+    for name, feature_loss in (('maps', dict(type='MSE')), ('embeddings', dict(type='Cosine')), ('none', None)):
+        cache = dict(folder=str(tmp_path / name), views=1)
+        run(tmp_path / f'run_{name}', checkpoint, cache, hook=dict(feature_loss=feature_loss))
+        layout = json.loads(next((tmp_path / name).glob('*/key.json')).read_text())['layout']
+        sizes[name] = [len(shape) for part, shape, _ in layout if part == 'feature.0']
+    assert sizes == {'maps': [3], 'embeddings': [1], 'none': [1]}
+
+
 def test_what_came_of_it_is_told(tmp_path, checkpoint):
     _, hook = run(tmp_path / 'a', checkpoint, dict(folder=str(tmp_path / 'cache'), views=1), epochs=4)
     (line,) = hook.cache.lines()
@@ -506,7 +523,7 @@ def test_what_came_of_it_is_told(tmp_path, checkpoint):
     ('options', 'words'),
     [
         (dict(views=0), 'views is 0; give an integer of at least 1'),
-        (dict(features='half'), "features is 'half'; give 'whole' or 'pooled'"),
+        (dict(features='half'), "features is 'half'; give 'whole', 'pooled' or None"),
         (dict(budget='much'), "budget is 'much'; give bytes, or a text such as '20GB'"),
     ],
 )

@@ -17,7 +17,12 @@ from mtkd_rl.errors import MTKDError
 
 
 def install(
-    runner: Runner, student: nn.Module, cache: TeacherCache, teachers: Sequence[str], precision: str | None = None
+    runner: Runner,
+    student: nn.Module,
+    cache: TeacherCache,
+    teachers: Sequence[str],
+    comparing: bool = True,
+    precision: str | None = None,
 ) -> ViewBatches:
     """Makes the training data come in views, and tells the cache what they are of.
 
@@ -26,6 +31,7 @@ def install(
         student: The bare student.
         cache: What will be asked about them.
         teachers: Names of those who will.
+        comparing: Whether a loss compares features at their positions.
         precision: That teachers have to themselves; ``None`` for the student's.
 
     Returns:
@@ -39,6 +45,7 @@ def install(
     cache.about(
         len(loader.dataset),
         teachers,
+        comparing,
         data=fingerprint(loader.dataset),
         dataset=str(runner.cfg.get('train_dataloader', {}).get('dataset')),
         preprocessor=f'{type(preprocessor).__name__} {plain(preprocessor)}',

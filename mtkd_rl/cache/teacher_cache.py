@@ -130,7 +130,8 @@ class TeacherCache:
         folder: Where it lies.
         views: K, how many augmented views each sample has, at least 1.
         budget: The most that the pool may take, in bytes or as ``'20GB'``; where K views do not fit there are fewer.
-        features: ``'whole'``, or ``'pooled'``: their means over positions, which the student's are then compared with.
+        features: ``'whole'``, or ``'pooled'``: their means over positions, which the student's are then compared with;
+            ``None`` for whole ones where a loss compares them, else pooled ones.
         seed: Of the views; runs with the same seed share them.
 
     Raises:
@@ -142,12 +143,12 @@ class TeacherCache:
         folder: str = 'work_dirs/teacher_cache',
         views: int = 8,
         budget: int | str = '20GB',
-        features: str = 'whole',
+        features: str | None = None,
         seed: int = 0,
     ) -> None:
         check_number('MTKDHook: cache', 'views', views, low=1, whole=True)
-        if features not in ('whole', 'pooled'):
-            raise MTKDError(f"MTKDHook: cache: features is {features!r}; give 'whole' or 'pooled'")
+        if features not in (None, 'whole', 'pooled'):
+            raise MTKDError(f"MTKDHook: cache: features is {features!r}; give 'whole', 'pooled' or None")
         self.folder = Path(folder)
         self.views = views
         self.budget = in_bytes(budget)
@@ -161,15 +162,17 @@ class TeacherCache:
         self._samples = 0
         self._teachers: tuple[str, ...] = ()
 
-    def about(self, samples: int, teachers: Sequence[str], **told: Any) -> None:
+    def about(self, samples: int, teachers: Sequence[str], comparing: bool, **told: Any) -> None:
         """Says what all teachers are asked about.
 
         Args:
             samples: How many samples the data set has.
             teachers: Their names.
+            comparing: Whether a loss compares features at their positions.
             **told: What else decides what a teacher is given, as plain values.
         """
         self._samples, self._teachers = samples, tuple(teachers)
+        self.features = self.features or ('whole' if comparing else 'pooled')
         self._about = {'format': FORMAT, 'seed': self.seed, 'features': self.features, 'samples': samples, **told}
 
     def showing(self) -> int | None:

@@ -9,3 +9,4 @@ _base_ = 'tiny_cifar10.py'
 train_dataloader = dict(dataset=dict(rows=(0, 5000)))
 param_scheduler = dict(T_max=16)
 train_cfg = dict(max_epochs=16, val_interval=16)
+default_hooks = dict(checkpoint=dict(interval=16))
