@@ -208,10 +208,15 @@ class Credit(NamedTuple):
         alignment: Cosine of the task's and the teacher's gradients at the point where the teacher teaches, in [-1, 1].
         effect: First-order decrease of the loss on other training samples through the last layer; ``None`` for
             features.
+        products: Inner products of the teachers' gradients, ``(B, M, M)``; ``None`` for features, and where a picture
+            has no one label.
+        reach: The largest effect that a gradient of length 1 could have, ``(B,)``; ``None`` where there is no effect.
     """
 
     alignment: Tensor
     effect: Tensor | None
+    products: Tensor | None = None
+    reach: Tensor | None = None
 
 
 class State(NamedTuple):

@@ -88,6 +88,12 @@ def test_a_row_for_each_strategy_and_one_for_a_student_without_teachers() -> Non
     assert cfg.custom_hooks[0].strategy == {'type': 'X'}
 
 
+def test_a_strategy_with_options_in_options() -> None:
+    told = tool.options_of("dict(type='X', reward=dict(type='Y', effect=0.5), n=(1, 2))")
+    assert told == {'type': 'X', 'reward': {'type': 'Y', 'effect': 0.5}, 'n': (1, 2)}
+    assert tool.settings('a', told) == ['a.type=X', 'a.reward.type=Y', 'a.reward.effect=0.5', 'a.n=(1, 2)']
+
+
 @pytest.mark.parametrize('wrong', ['dict(PPO)', 'f()', 'dict(type=open("x"))', '[1]', 'dict('])
 def test_a_strategy_that_is_none(wrong: str) -> None:
     with pytest.raises(MTKDError, match='give the name of one'):

@@ -644,10 +644,15 @@ def feedback_of(seed: int) -> Feedback:
     return Feedback(state, decision, knowledge, state.credit)
 
 
+def squares_of(seed: int) -> torch.Tensor:
+    """Inner products of teachers' gradients."""
+    pulls = drawn(seed, *PER_TEACHER, 6)
+    return pulls @ pulls.transpose(1, 2)
+
+
 def states_of(seed: int) -> tuple[State]:
-    told = dict(
-        logit=Credit(scores_of(seed + 1).tanh(), scores_of(seed + 2)), feature=Credit(scores_of(seed + 3).tanh(), None)
-    )
+    logit = Credit(scores_of(seed + 1).tanh(), scores_of(seed + 2), squares_of(seed), drawn(seed, SAMPLES).square())
+    told = dict(logit=logit, feature=Credit(scores_of(seed + 3).tanh(), None))
     return (made_state(TEACHERS, SAMPLES, seed)._replace(credit=told),)
 
 
@@ -697,6 +702,7 @@ CREDIT = {
     'standardise_over_teachers': (lambda seed: (scores_of(seed), PRESENT), PER_TEACHER),
 }
 REWARD = {
+    'combined': (lambda seed: (scores_of(seed).softmax(1), scores_of(seed + 1).tanh(), squares_of(seed)), PER_SAMPLE),
     'credit_reward': (lambda seed: (scores_of(seed).softmax(1), scores_of(seed + 1), PRESENT), PER_SAMPLE),
     'strength_reward': (
         lambda seed: (drawn(seed, SAMPLES).square(), scores_of(seed).softmax(1), scores_of(seed + 1), PRESENT),

@@ -14,7 +14,7 @@ from mtkd_rl.losses.functional import kd
 from mtkd_rl.rl.action import ActionLayout
 from mtkd_rl.rl.agent import Agent, Sampled, SampleRollout
 from mtkd_rl.rl.credit import CreditAssigner, alignment, effect, pulls, standardise_over_teachers
-from mtkd_rl.rl.reward import CreditReward, PaperReward, credit_reward
+from mtkd_rl.rl.reward import CombinedReward, CreditReward, PaperReward, combined, credit_reward
 from mtkd_rl.rl.state import FEATURES, compact, paper
 from mtkd_rl.rng import random_state
 from mtkd_rl.types import Credit, Decision, Feedback, Knowledge, Outputs, State
@@ -302,6 +302,47 @@ def test_the_default_reward_with_nobody_there_is_nothing():
     nothing = torch.zeros(6, 2)
     credit = dict(logit=Credit(nothing, nothing))
     assert torch.equal(CreditReward()(feedback(nothing, credit, present=(False, False))), torch.zeros(6))
+
+
+@given(st.integers(1, 4), st.integers(2, 6), st.integers(0, 99))
+@settings(max_examples=30, deadline=None)
+def test_the_cosine_of_a_combination_is_that_of_the_vectors(teachers, width, seed):
+    vectors = torch.randn(5, teachers, width, generator=rng(seed))
+    direction = torch.randn(5, width, generator=rng(seed + 1))
+    weights = torch.rand(5, teachers, generator=rng(seed + 2))
+    cosines = torch.nn.functional.cosine_similarity(vectors, direction[:, None], dim=2)
+    expected = torch.nn.functional.cosine_similarity((weights[:, :, None] * vectors).sum(1), direction, dim=1)
+    found = combined(weights, cosines, vectors @ vectors.transpose(1, 2))
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_together_teachers_may_be_worth_more_than_the_best():
+    """Two whose errors cancel earn more together than either, and no sum over teachers says so."""
+    direction = torch.tensor([1.0, 0.0])
+    pulls = torch.stack([direction + torch.tensor([0.0, error]) for error in (1.0, -1.1)]).expand(6, 2, 2)
+    cosines = torch.nn.functional.cosine_similarity(pulls, direction, dim=2)
+    credit = dict(logit=Credit(cosines, None, pulls @ pulls.transpose(1, 2)))
+    rows = [torch.tensor([row]).expand(6, 2) for row in ([1.0, 0.0], [0.5, 0.5], [0.52, 0.48], [0.0, 1.0])]
+    alone, equal, best, other = (CombinedReward()(feedback(weights, credit))[0].item() for weights in rows)
+    assert equal == 0
+    assert best > equal > alone > other
+    assert CreditReward()(feedback(rows[0], credit))[0] > CreditReward()(feedback(rows[2], credit))[0]
+
+
+def test_the_effect_of_a_combination_is_a_cosine_too():
+    """With the direction in which the loss on other samples falls fastest, worked out from its definition."""
+    generator = rng(3)
+    logit_pulls, embedding = torch.randn(6, 2, 5, generator=generator), torch.randn(6, 4, generator=generator)
+    reference = torch.randn(5, 4, generator=generator)
+    goal = embedding @ reference.T
+    effects = torch.einsum('bmc,bc->bm', logit_pulls, goal)
+    products = logit_pulls @ logit_pulls.transpose(1, 2)
+    credit = dict(logit=Credit(torch.zeros(6, 2), effects, products, goal.norm(dim=1)))
+    weights = torch.rand(6, 2, generator=generator)
+    cosine = torch.nn.functional.cosine_similarity
+    expected = [cosine((w[:, :, None] * logit_pulls).sum(1), goal, dim=1) for w in (weights, torch.full((6, 2), 0.5))]
+    found = CombinedReward(effect=2.0)(feedback(weights, credit))
+    torch.testing.assert_close(found, 2 * (expected[0] - expected[1]), atol=1e-5, rtol=1e-4)
 
 
 def test_the_papers_reward_warns_and_lies_between_0_and_1():

@@ -89,7 +89,15 @@ def changes(config: str, strategy: str) -> tuple[str, ...]:
     number = cfg.custom_hooks.index(tooling.hook_entries(cfg)[0])
     options = {'type': strategy} if strategy.isidentifier() else options_of(strategy)
     place = f'custom_hooks.{number}.strategy'
-    return (f'{place}._delete_=True', *(f'{place}.{name}={value}' for name, value in options.items()))
+    return (f'{place}._delete_=True', *settings(place, options))
+
+
+def settings(place: str, options: Mapping[str, Any]) -> list[str]:
+    """Options as ``KEY=VALUE``, those of a dict in a dict too."""
+    told = []
+    for name, value in options.items():
+        told += settings(f'{place}.{name}', value) if isinstance(value, Mapping) else [f'{place}.{name}={value}']
+    return told
 
 
 def options_of(text: str) -> dict[str, Any]:
@@ -98,13 +106,19 @@ def options_of(text: str) -> dict[str, Any]:
     Raises:
         MTKDError: It is none, of plain values.
     """
-    try:
-        call = ast.parse(text, mode='eval').body
-        assert isinstance(call, ast.Call)
+
+    def read(call: ast.expr) -> Any:
+        if not isinstance(call, ast.Call):
+            return ast.literal_eval(call)
         assert isinstance(call.func, ast.Name)
         assert call.func.id == 'dict'
         assert not call.args
-        return {str(each.arg): ast.literal_eval(each.value) for each in call.keywords}
+        return {str(each.arg): read(each.value) for each in call.keywords}
+
+    try:
+        options = read(ast.parse(text, mode='eval').body)
+        assert isinstance(options, dict)
+        return options
     except (SyntaxError, ValueError, AssertionError):
         raise MTKDError(f"--strategies {text}: give the name of one, or dict(type='NAME', option=value)") from None
 

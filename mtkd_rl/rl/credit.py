@@ -7,7 +7,6 @@ gradients at the point where the teacher teaches: the logits, or the tapped feat
 """
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -160,9 +159,12 @@ class CreditAssigner:
         embedding = student.embedding.detach()
         if 'logit' in columns:
             logit_pulls = pulls(columns['logit'], student.logits)
-            known = effects and self.reference is not None
-            others = effect(logit_pulls, embedding, cast(Tensor, self.reference)) if known else None
-            credit['logit'] = Credit(alignment(residual, logit_pulls), others)
+            products = torch.einsum('bmc,bnc->bmn', logit_pulls, logit_pulls)
+            others, reach = None, None
+            if effects and self.reference is not None:
+                others = effect(logit_pulls, embedding, self.reference)
+                reach = (embedding @ self.reference.T).norm(dim=1)
+            credit['logit'] = Credit(alignment(residual, logit_pulls), others, products, reach)
         if 'feature' in columns:
             task_pulls = gradients(points.loss, points.feature)
             credit['feature'] = Credit(alignments(columns['feature'], task_pulls, points.taught), None)

@@ -101,6 +101,84 @@ class CreditReward:
         return scores
 
 
+def combined(weights: Tensor, cosines: Tensor, products: Tensor | None) -> Tensor:
+    """The cosine of a combination of vectors with a direction, from the cosines of each.
+
+    ``cos(sum_m w_m g_m, d) = sum_m w_m |g_m| cos_m / |sum_m w_m g_m|``. It is larger than what the vectors have on
+    average where what they have beside d in them is not the same: a pool is worth more than its members.
+
+    Args:
+        weights: Not negative, ``(B, M)``.
+        cosines: Of each vector with the direction, ``(B, M)``.
+        products: Inner products of the vectors, ``(B, M, M)``; ``None`` where they are not known: the mean of the
+            cosines under the weights.
+
+    Returns:
+        ``(B,)`` in [-1, 1]; 0 where the combination vanishes.
+    """
+    if products is None:
+        return (weights * cosines).sum(dim=1)
+    lengths = products.diagonal(dim1=1, dim2=2).clamp(min=0.0).sqrt()
+    length = torch.einsum('bm,bmn,bn->b', weights, products, weights).clamp(min=0.0).sqrt()
+    found = (weights * lengths * cosines).sum(dim=1) / length.clamp(min=1e-12)
+    # what is left of vectors that cancel is rounding
+    scale = (weights * lengths).sum(dim=1)
+    return torch.where(length > 1e-4 * scale, found.clamp(-1.0, 1.0), 0.0)
+
+
+@REWARDS.register_module()
+class CombinedReward:
+    """How much better than equal weights the decision as a whole pulls, rather than its members one by one.
+
+    ``r_i = a (cos(g_i(w), p_i) - cos(g_i(1/M), p_i)) + b (cos(g_i(w), G h_i) - cos(g_i(1/M), G h_i))`` with ``g_i(w) =
+    sum_m w_im g_im`` the gradient of all distillation, p the task's gradient, and ``G h_i`` the direction in which the
+    loss on other samples falls fastest (``mtkd_rl.rl.credit``). A sum over teachers, as in ``CreditReward``, is largest
+    with all weight on one of them; here several are worth more than the best where their errors cancel. Features have
+    the first term alone, and the mean of the cosines in place of the cosine of the sum.
+
+    Args:
+        alignment: a.
+        effect: b.
+    """
+
+    wants_credit = True
+
+    def __init__(self, alignment: float = 1.0, effect: float = 1.0) -> None:
+        self.alignment = alignment
+        self.effect = effect
+
+    def __call__(self, feedback: Feedback) -> Tensor:
+        """The reward of every sample, float32 ``(B,)``."""
+        weights = {'logit': feedback.decision.logit, 'feature': feedback.decision.feature}
+        rewards = []
+        for kind, credit in feedback.credit.items():
+            present = feedback.state.teaching(kind)
+            here = present.to(weights[kind].dtype)
+            equal = (here / here.sum().clamp(min=1.0)).expand_as(weights[kind])
+            used = torch.where(present, weights[kind], 0.0)
+            gain = torch.zeros_like(used[:, 0])
+            for factor, cosines in self._cosines(credit):
+                cosines = torch.where(present, cosines, 0.0)
+                both = (combined(each, cosines, credit.products) for each in (used, equal))
+                gain = gain + factor * (next(both) - next(both))
+            values = credit.alignment if credit.effect is None else credit.effect
+            rewards.append(gain + strength_reward(feedback.decision.strength, weights[kind], values, present))
+        return torch.stack(rewards).mean(dim=0)
+
+    def scores(self, credit: Credit, present: Tensor) -> Tensor:
+        """The value of each teacher alone, ``(B, M)``."""
+        scores = torch.stack([factor * cosines for factor, cosines in self._cosines(credit)]).sum(dim=0)
+        return torch.where(present, scores, 0.0)
+
+    def _cosines(self, credit: Credit) -> list[tuple[float, Tensor]]:
+        """The two directions' factors, and the cosine of each teacher with them, ``(B, M)``."""
+        found = [(self.alignment, credit.alignment)]
+        if credit.effect is not None and credit.products is not None and credit.reach is not None:
+            lengths = credit.products.diagonal(dim1=1, dim2=2).clamp(min=0.0).sqrt()
+            found.append((self.effect, credit.effect / (lengths * credit.reach.unsqueeze(1)).clamp(min=1e-12)))
+        return found
+
+
 @REWARDS.register_module()
 class PaperReward:
     """The source paper's reward, for reproduction only: minus the sample's losses, z-scored over the batch, in [0, 1].

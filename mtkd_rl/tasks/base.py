@@ -206,5 +206,6 @@ def names_the_teacher(owner: str, inputs: Tensor) -> AbstractContextManager[None
     """
     return told_as(
         f'{owner}: it cannot take the pictures {tuple(inputs.shape)} ({{reason}}); '
-        'if it wants them of one size, set input_size in its entry'
+        "if it wants them of one size, set input_size in its entry, or for a detector Resize and Pad in the student's "
+        'pipeline'
     )

@@ -6,7 +6,7 @@ import torch
 
 from mtkd_rl.errors import check_number
 from mtkd_rl.registry import REWARDS, STRATEGIES, build
-from mtkd_rl.rl.reward import CreditReward
+from mtkd_rl.rl.reward import CombinedReward, CreditReward
 from mtkd_rl.types import Decision, State
 from mtkd_rl.weighting.base import Formula, Setting
 
@@ -21,7 +21,7 @@ class SignalWeighting(Formula):
 
     Args:
         scale: As the agent's.
-        reward: Config of a ``CreditReward``.
+        reward: Config of a ``CreditReward`` or ``CombinedReward``.
 
     Raises:
         MTKDError: ``scale`` is negative.
@@ -32,7 +32,7 @@ class SignalWeighting(Formula):
     def __init__(self, scale: float = 1.0, reward: dict[str, Any] | None = None) -> None:
         check_number('SignalWeighting', 'scale', scale)
         self.scale = scale
-        self.reward: CreditReward = build(REWARDS, reward or {'type': 'CreditReward'}, 'reward')
+        self.reward: CreditReward | CombinedReward = build(REWARDS, reward or {'type': 'CreditReward'}, 'reward')
 
     def prepare(self, setting: Setting) -> None:
         """Which kinds of knowledge there are."""
