@@ -70,14 +70,14 @@ def test_the_picture_of_the_rows(tmp_path: Path) -> None:
 
 
 def test_a_row_for_each_strategy_and_one_for_a_student_without_teachers() -> None:
-    rows = tool.rows_of([ALONE, DIGITS], ['PPOWeighting', "dict(type='DroppingWeighting', drop=0.3)"])
+    rows = tool.rows_of([ALONE, DIGITS], ['agent=PPOWeighting', "dict(type='DroppingWeighting', drop=0.3)"])
     assert list(rows) == [
         'tiny_digits',
-        'mtkd_rl_tiny_digits PPOWeighting',
-        "mtkd_rl_tiny_digits (type='DroppingWeighting', drop=0.3)",
+        'agent',
+        "(type='DroppingWeighting', drop=0.3)",
     ]
     assert rows['tiny_digits'] == (ALONE, ())
-    _, options = rows["mtkd_rl_tiny_digits (type='DroppingWeighting', drop=0.3)"]
+    _, options = rows["(type='DroppingWeighting', drop=0.3)"]
     assert options == (
         'custom_hooks.0.strategy._delete_=True',
         'custom_hooks.0.strategy.type=DroppingWeighting',
@@ -103,6 +103,11 @@ def test_a_strategy_that_is_none(wrong: str) -> None:
 def test_two_rows_of_one_name() -> None:
     with pytest.raises(MTKDError, match='two rows are called tiny_digits'):
         tool.rows_of([ALONE, ALONE], [])
+    with pytest.raises(MTKDError, match='two rows are called a;'):
+        tool.rows_of([DIGITS], ['a=PPOWeighting', 'a=AverageWeighting'])
+    assert list(tool.rows_of([DIGITS, ALONE.replace('students/', 'average_')], ['a=PPOWeighting']))[1].startswith(
+        'average_'
+    )
 
 
 def test_a_row_to_compare_with_that_there_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +129,7 @@ def test_strategies_are_compared_seed_by_seed(tmp_path: Path, capsys: pytest.Cap
     assert tool.main([*command, '--cfg-options', *options]) == 0
     summary = json.loads((tmp_path / 'out/summary.json').read_text())
     first, second = summary['rows']
-    assert first['against']['row'] == second['against']['row'] == 'mine AverageWeighting'
+    assert first['against']['row'] == second['against']['row'] == 'AverageWeighting'
     assert first['against']['accuracy/top1']['values'] == [0, 0]
     values = [row['accuracy/top1']['values'] for row in (second, first)]
     assert second['against']['accuracy/top1']['values'] == pytest.approx([a - b for a, b in zip(*values)], abs=1e-3)
@@ -135,4 +140,4 @@ def test_strategies_are_compared_seed_by_seed(tmp_path: Path, capsys: pytest.Cap
     assert len(before) == 4
     assert tool.main([*command, '--cfg-options', *options]) == 0
     assert before == {path: path.stat().st_mtime_ns for path in before}
-    assert 'mine AverageWeighting' in capsys.readouterr().out
+    assert 'AverageWeighting' in capsys.readouterr().out

@@ -4,12 +4,13 @@
 --metric coco/bbox_mAP --percent 100`` writes ``work_dirs/compare``. A run that is done is not made again.
 
 ``--strategies`` makes a row of each strategy instead, of a config with an ``MTKDHook``:
-``python tools/compare.py CONFIG --strategies PPOWeighting "dict(type='DroppingWeighting', drop=0.3)"``.
+``python tools/compare.py CONFIG --strategies PPOWeighting "dict(type='DroppingWeighting', drop=0.3)"``; with
+``NAME=STRATEGY`` the row is called so.
 """
 
 import ast
 import json
-import os
+import re
 import statistics
 import sys
 from argparse import ArgumentParser, Namespace
@@ -45,13 +46,13 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         nargs='+',
         default=(),
         metavar='STRATEGY',
-        help='rows of a config with an MTKDHook: NAME or dict(...)',
+        help='rows of a config with an MTKDHook: a type or dict(...), after ROW= to name the row',
     )
     parser.add_argument('--against', metavar='ROW', help='what the others are compared with (default: the first)')
     parser.add_argument('--percent', type=float, default=1.0, help='what they are multiplied by (default: 1)')
     parser.add_argument('--seeds', type=tooling.positive, default=3, help='runs of each config (default: 3)')
     parser.add_argument('--first-seed', type=int, default=0, help='default: 0')
-    parser.add_argument('--workers', type=tooling.positive, default=max(1, os.cpu_count() or 1), help='runs at a time')
+    parser.add_argument('--workers', type=tooling.positive, default=1, help='runs at a time (default: 1)')
     parser.add_argument('--work-dir', type=Path, default=Path('work_dirs/compare'), help='default: work_dirs/compare')
     parser.add_argument('--again', action='store_true', help='train also what is done')
     parser.add_argument(
@@ -67,16 +68,27 @@ def rows_of(configs: Sequence[str], strategies: Sequence[str]) -> dict[str, tupl
     Raises:
         MTKDError: Two rows have one name; a strategy is neither a name nor a ``dict(...)``.
     """
+    taught = [each for each in configs if strategies and tooling.hook_entries(tooling.load_config(each))]
     rows: dict[str, tuple[str, tuple[str, ...]]] = {}
     for config in configs:
-        entries = tooling.hook_entries(tooling.load_config(config)) if strategies else []
-        named = {f'{Path(config).stem} {each.removeprefix("dict")}': each for each in strategies if entries}
-        variants = {name: changes(config, each) for name, each in named.items()}
-        for name, options in (variants or {Path(config).stem: ()}).items():
+        stem = Path(config).stem
+        named: list[tuple[str, tuple[str, ...]]] = [(stem, ())]
+        if config in taught:
+            start = f'{stem} ' if len(taught) > 1 else ''
+            named = [(f'{start}{name}', changes(config, each)) for name, each in map(called, strategies)]
+        for name, options in named:
             if name in rows:
-                raise MTKDError(f'two rows are called {name}; rename a config, or give each strategy once')
+                raise MTKDError(
+                    f'two rows are called {name}; rename a config, or give each strategy once, or a name: ROW=STRATEGY'
+                )
             rows[name] = config, options
     return rows
+
+
+def called(text: str) -> tuple[str, str]:
+    """The name of a strategy's row, and the strategy: ``agent=PPOWeighting``, ``PPOWeighting`` or ``dict(...)``."""
+    named = re.fullmatch(r'([\w-]+)=(.+)', text)
+    return (named[1], named[2]) if named else (text.removeprefix('dict'), text)
 
 
 def changes(config: str, strategy: str) -> tuple[str, ...]:
