@@ -31,6 +31,7 @@ from mtkd_rl.weighting import (
 )
 from mtkd_rl.weighting.base import Setting
 from mtkd_rl.weighting.gradient import smallest
+from mtkd_rl.weighting.meta import Hard, effects_of
 from mtkd_rl.weighting.paper import PaperAgent, heuristics
 
 FORMULAS = (
@@ -332,38 +333,52 @@ def test_meta_learns_who_is_right():
         assert (weights * knows).sum(1).mean() > least  # by chance it were a third
 
 
-def test_metas_step_is_the_one_that_lowers_the_loss_of_hard_samples():
+def test_metas_effects_lower_the_loss_of_hard_samples():
     """Its gradient in the weights is that of the hard samples' loss after a step of the last layer, by autograd."""
-    first, second = drawn(8, 5, 3, seed=21), drawn(6, 5, 3, seed=22)
-    strategy = MetaWeighting(temperature=2.0, hard=0.5)
-    strategy.prepare(setting())
-    nothing = Knowledge(torch.zeros(1, 3), None)
-    strategy.learn(Feedback(first, strategy.decide(first), nothing, {}))
-    decided = strategy.decide(second)
-    seen = []
-    strategy._step = lambda logits, effects: seen.append(effects) or torch.zeros(())
-    strategy.learn(Feedback(second, decided, nothing, {}))
+    made = drawn(8, 5, 3, seed=21)
+    logits = torch.stack([*(each.logits for each in made.teachers), made.student.logits], dim=1)
+    hard = Hard(logits, made.target, made.student.embedding, torch.ones(8, 3))
+    found = effects_of(hard, temperature=2.0)
 
-    hard = first.student.task_loss.topk(4).indices
-    weights = decided.logit.double().requires_grad_()
+    weights = torch.full((8, 3), 1 / 3, dtype=torch.double, requires_grad=True)
     layer = torch.eye(5, dtype=torch.double, requires_grad=True)  # in `drawn` an embedding is its logits
 
     def log_likely(x: torch.Tensor) -> torch.Tensor:
         return (x.double() / 2.0).log_softmax(-1)
 
-    here = second.student.logits.double() @ layer.T
+    here = made.student.embedding.double() @ layer.T
+    divergence = torch.nn.functional.kl_div
     each = [
-        2.0
-        * torch.nn.functional.kl_div(log_likely(here), log_likely(t.logits), reduction='none', log_target=True).sum(1)
-        for t in second.teachers
+        2.0 * divergence(log_likely(here), log_likely(teacher.logits), reduction='none', log_target=True).sum(1)
+        for teacher in made.teachers
     ]
-    taught = (weights * torch.stack(each, 1)).sum()
-    (slope,) = torch.autograd.grad(taught, layer, create_graph=True)
-    moved = layer - 1e-9 * slope
-    logits = first.student.logits[hard].double() @ moved.T
-    loss = torch.nn.functional.cross_entropy(logits, first.target[hard].argmax(1))
-    (found,) = torch.autograd.grad(loss, weights)
-    torch.testing.assert_close(seen[0].double(), -found / 1e-9, rtol=1e-4, atol=1e-5)
+    (slope,) = torch.autograd.grad((weights * torch.stack(each, 1)).sum(), layer, create_graph=True)
+    moved = made.student.embedding.double() @ (layer - 1e-9 * slope).T
+    loss = torch.nn.functional.cross_entropy(moved, made.target.argmax(1))
+    (expected,) = torch.autograd.grad(loss, weights)
+    torch.testing.assert_close(found.double(), -expected / 1e-9, rtol=1e-4, atol=1e-5)
+    absent = effects_of(hard._replace(teaching=torch.tensor([1.0, 0.0, 1.0]).expand(8, 3)), 2.0)
+    assert not absent[:, 1].any()
+    assert torch.equal(absent[:, 0], found[:, 0])
+
+
+def test_meta_keeps_the_hardest_and_survives_what_overflows():
+    made = drawn(8, 5, 2, seed=24)
+    strategy = MetaWeighting(hard=1.0, buffer=3)
+    strategy.prepare(setting(2))
+    strategy.learn(Feedback(made, strategy.decide(made), Knowledge(torch.zeros(1, 2), None), {}))
+    hardest = made.student.task_loss.topk(3).indices.flip(0)
+    assert torch.equal(strategy._hard().embedding, made.student.embedding[hardest])
+    for broken in (1e30, float('inf'), float('nan')):
+        embedding = made.student.embedding.clone()
+        embedding[0, 0] = broken
+        worse = made._replace(student=made.student._replace(embedding=embedding))
+        strategy.learn(Feedback(worse, strategy.decide(worse), Knowledge(torch.zeros(1, 2), None), {}))
+    before = [parameter.clone() for parameter in strategy.network.parameters()]
+    for _ in range(3):
+        strategy.learn(Feedback(made, strategy.decide(made), Knowledge(torch.zeros(1, 2), None), {}))
+    moved = [(a - b).abs().max().item() for a, b in zip(before, strategy.network.parameters())]
+    assert all(1e-4 < each < 1e-2 for each in moved)  # three steps of Adam at 1e-3
 
 
 def test_meta_is_of_labels_and_of_the_students_classes():

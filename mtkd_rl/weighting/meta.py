@@ -1,6 +1,6 @@
 """Weights from a network that learns what helps on hard samples."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,26 +27,44 @@ class MetaNetwork(nn.Sequential):
         super().__init__(nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, teachers), nn.Softmax(dim=1))
 
 
+class Hard(NamedTuple):
+    """Samples on which the student did badly, as it was when it saw them.
+
+    Attributes:
+        logits: The teachers' and, last, the student's, ``(N, M + 1, C)``.
+        target: Soft labels, ``(N, C)``.
+        embedding: The student's, ``(N, D)``.
+        teaching: 1 for who taught the sample's batch, else 0, ``(N, M)``.
+    """
+
+    logits: Tensor
+    target: Tensor
+    embedding: Tensor
+    teaching: Tensor
+
+
 @STRATEGIES.register_module()
 class MetaWeighting:
     """MMKD: a network looks at all logits, and learns the weights that lower the loss on hard samples.
 
     ``w_i = softmax(f(t_i1, ..., t_iM, s_i))``. After every iteration one step of Adam up
 
-        (1 / B) sum_im w_im g_im^T G h_i,    g_im = softmax(s_i / T) - softmax(t_im / T)
+        (1 / N) sum_im w_im g_im^T G h_i,    g_im = softmax(s_i / T) - softmax(t_im / T)
 
-    with G the gradient in the last layer's weight of the loss on a buffer of hard samples: to first order what a step
-    of the student along its distillation loss takes off that loss. Hard are the samples of each batch before on which
-    the student did worst. Zhang et al., "Adaptive multi-teacher knowledge distillation with meta-learning", ICME 2023.
+    over a buffer of N hard samples, with G the gradient in the last layer's weight of the loss on that buffer: to first
+    order what a step along the distillation loss of the buffer takes off its task loss. Hard are the samples of each
+    batch before on which the student did worst. Zhang et al., "Adaptive multi-teacher knowledge distillation with
+    meta-learning", ICME 2023.
 
     Departures: the paper takes trial steps of the whole student and differentiates through them, which costs three more
-    passes through it; here the student's last layer alone is looked at. Hard samples keep the gradient that they had
-    when they were seen. Features have the weights of the logits, where the paper has a second network for them.
+    passes through it; here the student's last layer alone is looked at, as it was when the sample was seen. Hard is a
+    share of each batch, where the official code keeps what is misclassified and replaces at random. Features have the
+    weights of the logits, where the paper has a second network for them.
 
     Args:
         temperature: T.
-        hard: Share of a batch that is kept, in (0, 1]; a small one learns from outliers.
-        buffer: Hard samples that are kept at a time.
+        hard: Share of a batch that is kept, in (0, 1].
+        buffer: N, hard samples that are kept at a time.
         learning_rate: Of Adam.
 
     Raises:
@@ -57,7 +75,7 @@ class MetaWeighting:
     wants_credit = False
 
     def __init__(
-        self, temperature: float = 4.0, hard: float = 0.5, buffer: int = 256, learning_rate: float = 1e-3
+        self, temperature: float = 4.0, hard: float = 0.25, buffer: int = 256, learning_rate: float = 1e-3
     ) -> None:
         check_number('MetaWeighting', 'temperature', temperature, low=1e-6)
         check_number('MetaWeighting', 'buffer', buffer, low=1, whole=True)
@@ -66,7 +84,8 @@ class MetaWeighting:
             raise MTKDError(f'MetaWeighting: hard is {hard!r}; give a share in (0, 1]')
         self.temperature, self.hard, self.buffer, self.learning_rate = temperature, hard, buffer, learning_rate
         self.network: MetaNetwork | None = None
-        self._kept: Tensor | None = None  # residual and embedding of each hard sample, side by side
+        self._kept: Tensor | None = None  # a row a sample, the hardest of a batch last
+        self._widths: list[int] = []
         self._saved: dict[str, Any] | None = None
 
     def prepare(self, setting: Setting) -> None:
@@ -82,25 +101,19 @@ class MetaWeighting:
             return everywhere(self.network(logits.flatten(1)))
 
     def learn(self, feedback: Feedback) -> dict[str, Tensor | float]:
-        """One step of the network, on what was hard before this batch."""
+        """Puts what was hard of this batch into the buffer, and makes one step of the network on that."""
         state = feedback.state
         if self.network is None or state.target is None:
             return {}
-        residual = state.student.logits.softmax(dim=1) - state.target
-        said: dict[str, Tensor | float] = {}
-        if self._kept is not None:
-            logits = self._logits(state)
-            likely = (logits / self.temperature).softmax(dim=2)
-            pulls = (likely[:, -1:] - likely[:, :-1]) * state.teaching('logit')[None, :, None]
-            kept_residual, kept_embedding = self._kept.split([residual.shape[1], state.student.embedding.shape[1]], 1)
-            reference = kept_residual.T @ kept_embedding / len(kept_residual)
-            value = self._step(logits, torch.nan_to_num(effect(pulls, state.student.embedding, reference)))
-            said = {'meta/effect': value}
-        worst = state.student.task_loss.topk(max(1, round(self.hard * len(residual)))).indices
-        rows = global_batch(torch.cat([residual, state.student.embedding], dim=1)[worst].detach())
-        rows = rows if self._kept is None else torch.cat([self._kept, rows])
-        self._kept = rows[torch.isfinite(rows).all(dim=1)][-self.buffer :]
-        return said
+        logits = self._logits(state)
+        teaching = state.teaching('logit').float().expand(len(logits), -1)
+        parts = (logits.flatten(1), state.target, state.student.embedding, teaching)
+        self._widths = [part.shape[1] for part in parts]
+        rows = global_batch(torch.cat([*parts, state.student.task_loss.unsqueeze(1)], dim=1))
+        worst = rows[:, -1].topk(max(1, round(self.hard * len(rows)))).indices.flip(0)
+        kept = rows[worst, :-1] if self._kept is None else torch.cat([self._kept, rows[worst, :-1]])
+        self._kept = kept[-self.buffer :]
+        return {'meta/effect': self._step(self._hard())}
 
     def state_dict(self) -> dict[str, Any]:
         """Network, optimizer and the hard samples."""
@@ -140,11 +153,21 @@ class MetaWeighting:
             self._saved = None
         return network
 
-    def _step(self, logits: Tensor, effects: Tensor) -> Tensor:
+    def _hard(self) -> Hard:
+        """The buffer; a sample with a number that is not finite is all zeros, and has no effect."""
+        assert self._kept is not None
+        rows = torch.where(self._kept.isfinite().all(dim=1, keepdim=True), self._kept, 0.0)
+        logits, target, embedding, teaching = rows.split(self._widths, dim=1)
+        return Hard(logits.unflatten(1, (-1, target.shape[1])), target, embedding, teaching)
+
+    def _step(self, hard: Hard) -> Tensor:
         """One step up the mean effect of the weights; returns what it was."""
         assert self.network is not None
+        effects = effects_of(hard, self.temperature)
+        # of Adam the scale makes no difference, but for what would overflow in it
+        effects = torch.nan_to_num(effects / effects.square().mean().sqrt().clamp(min=1e-12), posinf=0.0, neginf=0.0)
         with torch.enable_grad():
-            value = (self.network(logits.flatten(1)) * effects).sum(dim=1).mean()
+            value = (self.network(hard.logits.flatten(1)) * effects).sum(dim=1).mean()
             self.optimizer.zero_grad()
             (-value).backward()
         for parameter in self.network.parameters():
@@ -152,6 +175,15 @@ class MetaWeighting:
                 parameter.grad.copy_(global_mean(parameter.grad))
         self.optimizer.step()
         return value.detach()
+
+
+def effects_of(hard: Hard, temperature: float) -> Tensor:
+    """What following each teacher on each sample takes off the mean loss of all, to first order, ``(N, M)``."""
+    residual = hard.logits[:, -1].softmax(dim=1) - hard.target
+    reference = residual.T @ hard.embedding / len(residual)
+    likely = (hard.logits / temperature).softmax(dim=2)
+    pulls = (likely[:, -1:] - likely[:, :-1]) * hard.teaching.unsqueeze(2)
+    return effect(pulls, hard.embedding, reference)
 
 
 def _like(pair: Any, student: Tensor) -> bool:
