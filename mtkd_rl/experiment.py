@@ -1,5 +1,6 @@
 """Several trainings side by side, each in a process of its own, and what came of them."""
 
+import hashlib
 import json
 import os
 import statistics
@@ -8,13 +9,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from scipy.stats import t as student_t
 
+from mtkd_rl import tooling
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.plot import read_scalars
+from mtkd_rl.teachers.checkpoint import sha256_of
 
 DONE = 'score.json'
 
@@ -58,7 +62,8 @@ def train(job: Job, metrics: Sequence[str], again: bool = False) -> Score:
     """Trains in a process of its own on one core, unless that was done before.
 
     Args:
-        job: What to train. A run that is done has left a file in its work dir, with the command that made it.
+        job: What to train. A run that is done has left a file in its work dir, with the command that made it and a
+            checksum of what its config says and of its teachers; after a change of either it is made again.
         metrics: Names of scalars of the last validation.
         again: Train also what is done.
 
@@ -71,7 +76,8 @@ def train(job: Job, metrics: Sequence[str], again: bool = False) -> Score:
     done = job.work_dir / DONE
     if done.is_file() and not again:
         saved = json.loads(done.read_text())
-        if saved['command'] == command and set(metrics) <= set(saved['scores']):
+        same = saved['command'] == command and saved.get('made_of') == made_of(job.config)
+        if same and set(metrics) <= set(saved['scores']):
             return Score({metric: saved['scores'][metric] for metric in metrics}, saved['seconds'])
     seconds = on_one_core(command, job.work_dir, job.told)
     newest = max(job.work_dir.glob('*/vis_data')).parent.name  # not what an earlier run reached there
@@ -79,8 +85,22 @@ def train(job: Job, metrics: Sequence[str], again: bool = False) -> Score:
         values = {metric: float(read_scalars(job.work_dir, metric, newest)[-1][metric]) for metric in metrics}
     except MTKDError as error:
         raise MTKDError(f'{job.told}: {error}; a detector that finds nothing has no mAP') from None
-    done.write_text(json.dumps({'command': command, 'scores': values, 'seconds': seconds}) + '\n')
+    told = {'command': command, 'made_of': made_of(job.config), 'scores': values, 'seconds': seconds}
+    done.write_text(json.dumps(told) + '\n')
     return Score(values, seconds)
+
+
+@cache
+def made_of(config: str) -> str:
+    """SHA-256 of a config as it is resolved and, where they are files, of its teachers' checkpoints."""
+    cfg = tooling.load_config(config)
+    told = hashlib.sha256(cfg.pretty_text.encode())
+    teachers = [teacher for entry in tooling.hook_entries(cfg) for teacher in (entry.get('teachers') or {}).values()]
+    for teacher in teachers:
+        checkpoint = teacher.get('checkpoint') if isinstance(teacher, dict) else None
+        if isinstance(checkpoint, str) and Path(checkpoint).is_file():
+            told.update(sha256_of(Path(checkpoint)).encode())
+    return told.hexdigest()
 
 
 def test(job: Job, config: str, metrics: Sequence[str]) -> Score:

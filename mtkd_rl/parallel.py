@@ -1,7 +1,9 @@
 """Several processes as one: what is a mean over the batch becomes one over the global batch."""
 
+from collections.abc import Callable
+
 import torch
-from mmengine.dist import all_gather, all_reduce, get_world_size
+from mmengine.dist import all_gather, all_reduce, get_rank, get_world_size
 from torch import Tensor
 
 
@@ -27,3 +29,16 @@ def global_batch(rows: Tensor) -> Tensor:
         ``(world B, ...)``.
     """
     return torch.stack(all_gather(rows.contiguous()), dim=1).flatten(0, 1) if get_world_size() > 1 else rows
+
+
+def own_share(draw: Callable[[int], Tensor], samples: int) -> Tensor:
+    """What is drawn for this process's samples, such that several processes draw as one would.
+
+    Args:
+        draw: Makes so many rows, the same ones in every process.
+        samples: Of this process.
+
+    Returns:
+        ``(samples, ...)``: of the rows of the global batch those at the places of its own.
+    """
+    return draw(samples * get_world_size())[get_rank() :: get_world_size()]

@@ -158,7 +158,7 @@ def test_some_rows_and_some_classes(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ('options', 'said'), [({'only': ['dog']}, "'dog' is no class"), ({'rows': (12, 20)}, 'no picture')]
+    ('options', 'said'), [({'only': ['dog']}, "'dog' is no class"), ({'only': ['bee'], 'rows': (0, 1)}, 'no picture')]
 )
 def test_nothing_that_is_wanted(root: Path, options: dict, said: str) -> None:
     with pytest.raises(MTKDError, match=said) as error:

@@ -31,6 +31,9 @@ from mtkd_rl.plot import plot_rows
 WIDTH = 200
 """Columns of a table in a file."""
 
+DAYS = 1e6
+"""Seconds of runs from which the time left is told: runs take minutes."""
+
 Rows = dict[str, dict[str, Summary]]
 """Row to metric to what it reached."""
 
@@ -135,9 +138,11 @@ def options_of(text: str) -> dict[str, Any]:
         raise MTKDError(f"--strategies {text}: give the name of one, or dict(type='NAME', option=value)") from None
 
 
-def slug(row: str) -> str:
-    """A row's name for a folder."""
-    return ''.join(each if each.isalnum() or each in '._-=' else '_' for each in row)
+def slug(row: str, config: str) -> str:
+    """A row's name for a folder, the same whatever else is compared with it."""
+    stem = Path(config).stem
+    name = row if row.startswith(stem) else f'{stem} {row}'
+    return ''.join(each if each.isalnum() or each in '._-=' else '_' for each in name)
 
 
 def table(rows: Rows, seconds: Mapping[str, float], against: str, title: str | None = None) -> Table:
@@ -184,18 +189,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     against = args.against or next(iter(rows))
     if against not in rows:
         raise MTKDError(f'--against {against}: there is no such row; rows: {", ".join(rows)}')
+    folders = {slug(row, config) for row, (config, _) in rows.items()}
+    if len(folders) < len(rows):
+        raise MTKDError('two rows have names that are alike as folders; give each a name of its own: ROW=STRATEGY')
     jobs = [
-        Job(row, config, args.work_dir / slug(row) / f'seed_{seed}', seed, (*options, *args.cfg_options))
+        Job(row, config, args.work_dir / slug(row, config) / f'seed_{seed}', seed, (*options, *args.cfg_options))
         for seed in seeds
         for row, (config, options) in rows.items()
     ]
     steps: dict[str | None, Callable[[Job], Score]] = {None: partial(train, metrics=args.metric, again=args.again)}
     steps |= {Path(config).stem: partial(test, config=config, metrics=args.metric) for config in args.test}
+    if len(steps) <= len(args.test):
+        raise MTKDError('--test: two configs have one name; rename one')
     summary: dict[str, Any] = {'metrics': args.metric, 'options': list(args.cfg_options)}
     columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     tables, pages = [], []
     for title, work in steps.items():
-        with Progress(*columns, console=console) as progress:
+        with Progress(*columns, console=console, speed_estimate_period=DAYS) as progress:
             bar = progress.add_task(title or '', total=len(jobs))
 
             def tell(job: Job, score: Score, progress: Progress = progress, bar: TaskID = bar) -> None:

@@ -88,7 +88,7 @@ class NpzClassification(BaseDataset):
 
     Raises:
         MTKDError: As :func:`read_arrays` and :func:`read_classes` do; if a label has no class, one of ``only`` is none,
-            or no picture is left.
+            there are no such rows, or no picture is left.
     """
 
     def __init__(
@@ -118,7 +118,14 @@ class NpzClassification(BaseDataset):
                 f'{path}: labels run from {labels.min()} to {labels.max()}; '
                 f'they must start at 0 and stay below the number of classes ({most or "not given"})'
             )
-        here = range(len(labels))[slice(*(self.rows or (None, None)))]
+        here = range(len(labels))
+        if self.rows is not None:
+            whole = isinstance(self.rows, list | tuple) and all(type(row) is int for row in self.rows)
+            if not (whole and len(self.rows) == 2 and 0 <= self.rows[0] < self.rows[1] <= len(labels)):
+                raise MTKDError(
+                    f'{path}: rows={self.rows}; give (first, last + 1), of the {len(labels)} that there are'
+                )
+            here = here[slice(*self.rows)]
         found = [row for row in here if self.only is None or int(labels[row]) in self.only]
         if len(labels) and not found:
             raise MTKDError(f'{path}: no picture is left with rows={self.rows}, only={self.only}; it has {len(labels)}')

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from gymnasium import spaces
-from mmengine.dist import broadcast, get_rank, get_world_size
+from mmengine.dist import broadcast, get_world_size
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import Logger
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from mtkd_rl.errors import MTKDError
-from mtkd_rl.parallel import global_batch
+from mtkd_rl.parallel import global_batch, own_share
 from mtkd_rl.rl.action import ActionLayout
 from mtkd_rl.rl.policy import SharedTeacherPolicy
 from mtkd_rl.rng import isolated, random_state, set_random_state
@@ -82,8 +82,8 @@ class Agent:
         self.device = torch.device(device)
         self.observation_width = observation_width
         options = {**DEFAULTS, **ppo}
-        own = {} if shared_encoder else {'net_arch': [128], 'activation_fn': torch.nn.ReLU}
-        own = {'layout': layout, 'width': 32} if shared_encoder else own
+        alike = {'layout': layout, 'width': 32}
+        own: dict[str, Any] = alike if shared_encoder else {'net_arch': [128], 'activation_fn': torch.nn.ReLU}
         own['log_std_init'] = options.pop('log_std_init')
         with isolated(seed):
             self.ppo = PPO(
@@ -123,14 +123,16 @@ class Agent:
         policy = self.ppo.policy
         policy.set_training_mode(False)
         if noise is None:
-            shape = (get_world_size() * len(observation), self.layout.width)
-            noise = torch.randn(shape, generator=self.noise, device=self.device)[get_rank() :: get_world_size()]
+            noise = own_share(self._draw, len(observation))
         with _unvalidated():
             distribution: Any = policy.get_distribution(observation).distribution
             action = distribution.mean + distribution.stddev * noise
             log_prob = distribution.log_prob(action).sum(dim=1)
         value = policy.predict_values(observation).flatten()
         return distribution.mean, Sampled(action, value, log_prob)
+
+    def _draw(self, samples: int) -> Tensor:
+        return torch.randn(samples, self.layout.width, generator=self.noise, device=self.device)
 
     def remember(self, observation: Tensor, sampled: Sampled, reward: Tensor) -> None:
         """Keeps a batch of decisions and their rewards, of all processes, on the device, until the rollout is full.
@@ -211,7 +213,7 @@ class Agent:
             'kinds': list(self.layout.kinds),
             'strength': list(self.layout.strength) if self.layout.strength else None,
             'scale': self.layout.scale,
-            **({'severities': self.layout.severities} if self.layout.severities else {}),
+            'severities': self.layout.severities,
         }
 
     def load_policy(self, state: dict[str, Any]) -> None:
@@ -221,7 +223,7 @@ class Agent:
             MTKDError: It weighs other kinds of knowledge, or has other shapes.
         """
         for key, value in self._meaning().items():
-            if state.get(key) != value:
+            if state.get(key, 0 if key == 'severities' else None) != value:  # which older files do not name
                 raise MTKDError(
                     f'the saved agent has {key} {state.get(key)}, this run {value}; give this run the same settings'
                 )

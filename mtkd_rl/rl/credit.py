@@ -159,7 +159,7 @@ class CreditAssigner:
         embedding = student.embedding.detach()
         if 'logit' in columns:
             logit_pulls = pulls(columns['logit'], student.logits)
-            products = torch.einsum('bmc,bnc->bmn', logit_pulls, logit_pulls)
+            products = torch.einsum('bmc,bnc->bmn', logit_pulls, logit_pulls) if effects else None
             others, reach = None, None
             if effects and self.reference is not None:
                 others = effect(logit_pulls, embedding, self.reference)

@@ -25,7 +25,7 @@ from mtkd_rl.rl.reward import CreditReward
 from mtkd_rl.rl.state import FEATURES, compact
 from mtkd_rl.rng import isolated, random_state, set_random_state
 from mtkd_rl.trust import check_files
-from mtkd_rl.types import Decision, Feedback
+from mtkd_rl.types import Credit, Decision, Feedback
 
 
 class Data(NamedTuple):
@@ -55,9 +55,6 @@ class DistillationEnv(gymnasium.Env):
         optim_wrapper: The student's optimizer.
         data: The training data.
         batches: Batches an episode.
-
-    Raises:
-        MTKDError: The distiller's strategy wants no credit.
     """
 
     metadata = {'render_modes': []}
@@ -191,10 +188,7 @@ class DistillationEnv(gymnasium.Env):
 def _row(observed: Observed, decision: Decision, i: int) -> Feedback:
     """The feedback on one sample, for its one-row decision."""
     credit = {
-        kind: given._replace(
-            alignment=given.alignment[i : i + 1],
-            effect=None if given.effect is None else given.effect[i : i + 1],
-        )
+        kind: Credit(*(None if x is None else x[i : i + 1] for x in given))  # type: ignore[arg-type]
         for kind, given in observed.credit.items()
     }
     return Feedback(observed.state, decision, observed.knowledge, credit)

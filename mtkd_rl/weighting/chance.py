@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mtkd_rl.errors import MTKDError
+from mtkd_rl.parallel import global_batch, own_share
 from mtkd_rl.registry import STRATEGIES
 from mtkd_rl.types import Decision, State
 from mtkd_rl.weighting.base import Formula, Setting, everywhere
@@ -29,7 +30,9 @@ class Drawing(Formula):
 
     def uniform(self, like: Tensor) -> Tensor:
         """Numbers in [0, 1) of a tensor's shape."""
-        return torch.rand(like.shape, generator=self.random, device=like.device)
+        return own_share(
+            lambda samples: torch.rand(samples, *like.shape[1:], generator=self.random, device=like.device), len(like)
+        )
 
 
 @STRATEGIES.register_module()
@@ -74,7 +77,7 @@ class DroppingWeighting(Drawing):
 
 @STRATEGIES.register_module()
 class ShuffledWeighting(PPOWeighting):
-    """A control: PPO's weights, given to other samples of the batch.
+    """A control: PPO's weights, given to other samples of the batch; severities stay where they are.
 
     Weights have the agent's distribution, and nothing to do with the sample. The agent learns as it does otherwise: its
     rewards are of the actions that it sampled for each sample.
@@ -94,8 +97,13 @@ class ShuffledWeighting(PPOWeighting):
     def decide(self, state: State) -> Decision:
         """The agent's weights in another order, ``(B, M)``."""
         decided = super().decide(state)
-        order = torch.rand(len(decided.logit), generator=self.random, device=decided.logit.device).argsort()
-        return decided.map(lambda x: x[order])
+        device = decided.logit.device
+        everybodys = decided.map(global_batch)
+        order = own_share(
+            lambda samples: torch.rand(samples, generator=self.random, device=device).argsort(), len(decided.logit)
+        )
+        # what a severity is worth is asked of the sample that had it
+        return everybodys.map(lambda x: x[order])._replace(severity=decided.severity)
 
     def state_dict(self) -> dict[str, Any]:
         """The agent, and where the random numbers stand."""

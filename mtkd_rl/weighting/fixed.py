@@ -26,6 +26,8 @@ class FixedWeighting(Formula):
     """
 
     def __init__(self, weights: dict[str, float] | str) -> None:
+        if not isinstance(weights, dict | str):
+            raise MTKDError(f'FixedWeighting: weights is {weights!r}; give name to weight, or a distillation.json')
         self.weights = weights
         for name, weight in ({} if isinstance(weights, str) else weights).items():
             if not (isinstance(weight, int | float) and 0 <= weight < float('inf')):

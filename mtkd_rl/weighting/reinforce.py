@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from mtkd_rl.errors import MTKDError
 from mtkd_rl.registry import STRATEGIES
 from mtkd_rl.types import Decision, State
 from mtkd_rl.weighting.ppo import PPOWeighting
@@ -20,10 +21,13 @@ class ReinforceWeighting(PPOWeighting):
         **options: Those of ``PPOWeighting``, but for ``n_epochs``, ``batch_size`` and ``vf_coef``, which follow.
 
     Raises:
-        MTKDError: As ``PPOWeighting``.
+        MTKDError: As ``PPOWeighting``; one of the options that follow is given.
     """
 
     def __init__(self, rollout: int = 1024, **options: Any) -> None:
+        for name in ('n_epochs', 'batch_size', 'vf_coef'):
+            if name in options:
+                raise MTKDError(f'ReinforceWeighting: {name} follows from the method; leave it out')
         super().__init__(rollout=rollout, n_epochs=1, batch_size=rollout, vf_coef=0.0, **options)
 
     def decide(self, state: State) -> Decision:

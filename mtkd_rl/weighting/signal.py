@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from mtkd_rl.errors import check_number
+from mtkd_rl.errors import MTKDError, check_number
 from mtkd_rl.registry import REWARDS, STRATEGIES, build
 from mtkd_rl.rl.reward import CombinedReward, CreditReward
 from mtkd_rl.types import Decision, State
@@ -20,11 +20,11 @@ class SignalWeighting(Formula):
     averaged over many samples is better than what one sample says of itself.
 
     Args:
-        scale: As the agent's.
+        scale: Factor of the scores before the softmax; that of the agent's scores, which lie in [-1, 1], is 5.
         reward: Config of a ``CreditReward`` or ``CombinedReward``.
 
     Raises:
-        MTKDError: ``scale`` is negative.
+        MTKDError: ``scale`` is negative; a reward that does not score teachers one by one.
     """
 
     wants_credit = True
@@ -32,7 +32,13 @@ class SignalWeighting(Formula):
     def __init__(self, scale: float = 1.0, reward: dict[str, Any] | None = None) -> None:
         check_number('SignalWeighting', 'scale', scale)
         self.scale = scale
-        self.reward: CreditReward | CombinedReward = build(REWARDS, reward or {'type': 'CreditReward'}, 'reward')
+        built = build(REWARDS, reward or {'type': 'CreditReward'}, 'reward')
+        if not hasattr(built, 'scores'):
+            raise MTKDError(
+                f'SignalWeighting: reward {type(built).__name__} does not score teachers one by one; give CreditReward '
+                'or CombinedReward'
+            )
+        self.reward: CreditReward | CombinedReward = built
 
     def prepare(self, setting: Setting) -> None:
         """Which kinds of knowledge there are."""
