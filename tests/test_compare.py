@@ -100,6 +100,12 @@ def test_a_strategy_that_is_none(wrong: str) -> None:
         tool.options_of(wrong)
 
 
+def test_options_of_the_hook_are_for_those_that_have_one() -> None:
+    options = ['custom_hooks.0.logit_weight=3', 'randomness.seed=1']
+    assert tool.fitting(ALONE, options) == ['randomness.seed=1']
+    assert tool.fitting(DIGITS, options) == options
+
+
 def test_two_rows_of_one_name() -> None:
     with pytest.raises(MTKDError, match='two rows are called tiny_digits'):
         tool.rows_of([ALONE, ALONE], [])

@@ -4,6 +4,8 @@ import hashlib
 import json
 import pickle
 import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ import mtkd_rl.zoo as zoo
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.zoo import index
 from mtkd_rl.zoo.page import page
+from mtkd_rl.zoo.predict import asked
 from mtkd_rl.zoo.publish import publish
 from mtkd_rl.zoo.recipe import check_types, from_json, neutral, to_json
 
@@ -125,11 +128,37 @@ def test_a_url_is_as_good(folder, tmp_path, monkeypatch):
     assert zoo.list(url) == zoo.list()
     zoo.load('tiny_digits', url)
     assert list((tmp_path / 'cache').rglob('tiny_digits-*.safetensors'))
+    # what was cut short on its way is refused, and fetched anew
+    (kept,) = (tmp_path / 'cache').rglob('tiny_digits-*.safetensors')
+    kept.write_bytes(kept.read_bytes()[:1000])
+    with pytest.raises(MTKDError, match='is refused: it has 1000 bytes'):
+        zoo.load('tiny_digits', url)
+    zoo.load('tiny_digits', url)
     shutil.rmtree(folder)
     with pytest.raises(MTKDError, match='cannot be had'):
         zoo.load('tiny_digits', url)  # what there is may have changed
     with pytest.raises(MTKDError, match='begins with'):
         zoo.list('ftp://nowhere')
+
+
+def test_a_download_that_is_cut_short(tmp_path, monkeypatch):
+    class Short(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header('Content-Length', '5000')
+            self.end_headers()
+            self.wfile.write(b'x' * 1000)
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    monkeypatch.setenv('no_proxy', '127.0.0.1')
+    with HTTPServer(('127.0.0.1', 0), Short) as server:
+        threading.Thread(target=server.handle_request, daemon=True).start()
+        with pytest.raises(MTKDError, match='was cut short: 1000 bytes of 5000'):
+            index.download(f'http://127.0.0.1:{server.server_port}', 'a.safetensors')
+    assert not [path for path in tmp_path.rglob('*') if path.is_file()]
 
 
 @pytest.mark.parametrize('at', [0, 9, 2000, -1])
@@ -185,6 +214,8 @@ def test_a_recipe_builds_nothing_but_what_is_registered(folder, kind):
 def test_what_nms_is_called_is_no_python():
     recipe = {'default_scope': 'mmdet', 'model': {'test_cfg': {'nms': {'type': 'nms'}}}}
     check_types(recipe, 'a')
+    with pytest.raises(MTKDError, match="it would look into 'antigravity'"):
+        check_types({**recipe, '_scope_': 'antigravity'}, 'a')
     recipe['model']['test_cfg']['nms']['type'] = '__import__'
     with pytest.raises(MTKDError, match='it would build'):
         check_types(recipe, 'a')
@@ -261,6 +292,37 @@ def test_a_run_is_published(tmp_path):
     publish(tmp_path / 'run', out, **told)
     assert zoo.list(out) == ['mine']
     assert len(list(out.iterdir())) == 3
+
+
+def test_weights_are_published_with_what_they_reached_themselves(tmp_path):
+    runs.train(runs.config(tmp_path / 'run', [runs.entry()], epochs=2, save=True, val=True))
+    told = dict(name='mine', config='a.py', data='digits', licence='BSD', metrics=['accuracy/top1'])
+    (tmp_path / 'run/last_checkpoint').write_text(str(tmp_path / 'run/epoch_1.pth'))  # killed in the second epoch
+    publish(tmp_path / 'run', tmp_path / 'zoo', **told)
+    (file,) = (tmp_path / 'run').glob('*/vis_data/scalars.json')
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    (first,) = (row['accuracy/top1'] for row in rows if 'accuracy/top1' in row and row['step'] == 1)
+    assert zoo.entry('mine', tmp_path / 'zoo').metrics == {'accuracy/top1': pytest.approx(first, abs=1e-4)}
+    file.write_text('\n'.join(json.dumps(row) for row in rows if row['step'] != 1 or 'accuracy/top1' not in row))
+    with pytest.raises(MTKDError, match='was not measured at 1, where the checkpoint is from, but at 2'):
+        publish(tmp_path / 'run', tmp_path / 'zoo', **told)
+
+
+def test_colours_come_as_the_student_learnt_them(tmp_path):
+    """One that was shown RGB sees in a picture what one that was shown BGR sees in it with red and blue exchanged."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        cfg = {**runs.classifier(), 'data_preprocessor': dict(num_classes=10, mean=[100.0] * 3, std=[50.0] * 3)}
+        cfg['backbone'] = {**cfg['backbone'], 'in_channels': 3}
+        model = MODELS.build(cfg).eval()
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(256, size=(8, 8, 3), dtype=np.uint8)
+    said = []
+    for order, picture in (('rgb', pixels), (None, pixels[..., ::-1])):
+        Image.fromarray(np.ascontiguousarray(picture)).save(tmp_path / 'a.png')
+        recipe = {'default_scope': 'mmpretrain', 'pipeline': [{'type': 'PackInputs'}], 'order': order}
+        student = zoo.load('tiny_digits')._replace(model=model, recipe=recipe)
+        said.append(asked(student, tmp_path / 'a.png').pred_score)
+    assert torch.equal(*said)
 
 
 def logged(work_dir: Path, metric: str) -> float:

@@ -61,7 +61,13 @@ def parse(argv: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         '--test', nargs='+', default=(), metavar='CONFIG', help='also score each checkpoint on the test set of these'
     )
-    parser.add_argument('--cfg-options', nargs='+', default=(), metavar='KEY=VALUE', help='for all configs')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=(),
+        metavar='KEY=VALUE',
+        help='for all configs; custom_hooks.... only for those with an MTKDHook',
+    )
     return parser.parse_args(argv)
 
 
@@ -105,6 +111,12 @@ def changes(config: str, strategy: str) -> tuple[str, ...]:
     options = {'type': strategy} if strategy.isidentifier() else options_of(strategy)
     place = f'custom_hooks.{number}.strategy'
     return (f'{place}._delete_=True', *settings(place, options))
+
+
+def fitting(config: str, options: Sequence[str]) -> list[str]:
+    """Options for all configs without those for an ``MTKDHook`` that this one has not."""
+    taught = any('custom_hooks' in option for option in options) and tooling.hook_entries(tooling.load_config(config))
+    return [option for option in options if taught or not option.startswith('custom_hooks')]
 
 
 def settings(place: str, options: Mapping[str, Any]) -> list[str]:
@@ -193,7 +205,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     if len(folders) < len(rows):
         raise MTKDError('two rows have names that are alike as folders; give each a name of its own: ROW=STRATEGY')
     jobs = [
-        Job(row, config, args.work_dir / slug(row, config) / f'seed_{seed}', seed, (*options, *args.cfg_options))
+        Job(
+            row,
+            config,
+            args.work_dir / slug(row, config) / f'seed_{seed}',
+            seed,
+            (*options, *fitting(config, args.cfg_options)),
+        )
         for seed in seeds
         for row, (config, options) in rows.items()
     ]

@@ -141,6 +141,9 @@ def download(base: str, name: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with urlopen(url, timeout=PATIENCE) as answer:  # of the kinds above
             content = answer.read(LARGEST)
+            length = answer.headers.get('Content-Length')
+        if len(content) == LARGEST or (length is not None and len(content) != int(length)):
+            raise MTKDError(f'zoo: {url} was cut short: {len(content)} bytes of {length or "too many"}; try again')
         draft = folder / f'{name}.{os.getpid()}'
         draft.write_bytes(content)
         draft.replace(path)

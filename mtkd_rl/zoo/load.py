@@ -47,7 +47,12 @@ def load(name: str, source: str | Path | None = None, device: str = 'cpu') -> St
     """
     known = entry(name, source)
     path = fetch(source, known.file)
-    check_file(path, known)
+    try:
+        check_file(path, known)
+    except MTKDError:
+        if '://' in str(source):
+            path.unlink()  # so that the next call gets it anew
+        raise
     weights, recipe, classes = read(path)
     check_types(recipe, path.name)
     tooling.know_packages()
@@ -80,8 +85,10 @@ def check_file(path: Path, known: Entry) -> None:
     if size != known.size:
         raise MTKDError(f'zoo: {path} is refused: it has {size} bytes and should have {known.size}; get it anew')
     found = sha256_of(path)
-    if found != known.sha256 or found[:8] not in path.name:
+    if found != known.sha256:
         raise MTKDError(f'zoo: {path} is refused: its sha256 is {found}, and should be {known.sha256}; get it anew')
+    if found[:8] not in path.name:
+        raise MTKDError(f'zoo: {path} is refused: its name lacks {found[:8]}, the beginning of its sha256; get it anew')
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], tuple[str, ...]]:

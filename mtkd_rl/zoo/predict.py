@@ -78,7 +78,8 @@ def asked(student: Student, path: Path) -> Any:
     model: Any = student.model
     grey = next(each for each in model.modules() if isinstance(each, nn.Conv2d)).in_channels == 1
     picture = opened(path)
-    image = np.array(Image.fromarray(picture).convert('L'))[..., None] if grey else picture[..., ::-1].copy()
+    colours = picture if student.recipe.get('order') == 'rgb' else picture[..., ::-1].copy()
+    image = np.array(Image.fromarray(picture).convert('L'))[..., None] if grey else colours
     given = {
         'img': image,
         'img_shape': image.shape[:2],

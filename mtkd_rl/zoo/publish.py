@@ -16,6 +16,7 @@ from mtkd_rl import tooling
 from mtkd_rl.errors import MTKDError
 from mtkd_rl.plot import read_scalars
 from mtkd_rl.teachers.checkpoint import read_checkpoint, sha256_of
+from mtkd_rl.teachers.contract import loaded_order
 from mtkd_rl.zoo.index import METAFILE
 from mtkd_rl.zoo.load import FORMAT
 from mtkd_rl.zoo.recipe import neutral, to_json
@@ -68,14 +69,14 @@ def publish(
         metrics: Scalars of the last validation that are to be published.
 
     Raises:
-        MTKDError: The work dir holds no checkpoint of a finished run, or no such metric.
+        MTKDError: The work dir holds no checkpoint, or its latest one was not scored by such a metric.
     """
     checkpoint = read_checkpoint(str(tooling.last_checkpoint(work_dir)))
     cfg = Config.fromstring(checkpoint['meta']['cfg'], '.py')
     scope = cfg.get('default_scope')
     if scope not in TASKS:
         raise MTKDError(f'{work_dir}: default_scope is {scope!r}; it must be one of {", ".join(TASKS)}')
-    reached = {metric: round(float(read_scalars(work_dir, metric)[-1][metric]), 4) for metric in metrics}
+    reached = {metric: round(scored(work_dir, metric, steps_of(cfg, checkpoint['meta'])), 4) for metric in metrics}
     weights = {key: value.contiguous().clone() for key, value in checkpoint['state_dict'].items()}
     classes = tuple((checkpoint['meta'].get('dataset_meta') or {}).get('classes') or ())
     recipe = neutral(recipe_of(cfg))
@@ -102,7 +103,33 @@ def publish(
         'Weights': file.name,
     }
     enter(out / METAFILE, model)
+    for path in (file, pth):  # not before: a kill must not leave an entry without its file
+        for old in out.glob(f'{name}-????????{path.suffix}'):
+            if old != path:
+                old.unlink()
     return Published(file, pth, model)
+
+
+def steps_of(cfg: Config, meta: Mapping[str, Any]) -> int:
+    """How far a checkpoint's run had come, as its loop counts: epochs or iterations."""
+    loop = cfg.train_cfg
+    by_epoch = loop.get('by_epoch', 'Iter' not in str(loop.get('type', '')))
+    return int(meta['epoch'] if by_epoch else meta['iter'])
+
+
+def scored(work_dir: Path, metric: str, step: int) -> float:
+    """What a metric said at a step.
+
+    Raises:
+        MTKDError: Nothing: the weights of a checkpoint shall not be published with what others reached.
+    """
+    rows = {row['step']: float(row[metric]) for row in read_scalars(work_dir, metric)}
+    if step not in rows:
+        raise MTKDError(
+            f'{work_dir}: {metric} was not measured at {step}, where the checkpoint is from, but at '
+            f'{", ".join(map(str, rows))}; validate whenever a checkpoint is written'
+        )
+    return rows[step]
 
 
 def recipe_of(cfg: Config) -> dict[str, Any]:
@@ -112,6 +139,7 @@ def recipe_of(cfg: Config) -> dict[str, Any]:
         dataset = dataset['dataset']
     whole = cfg.to_dict()
     recipe = {key: whole.get(key) for key in ('default_scope', 'model', 'data_preprocessor', 'visualizer')}
+    recipe['order'] = loaded_order(whole)
     return {**recipe, 'pipeline': Config(dict(pipeline=dataset.get('pipeline', []))).to_dict()['pipeline']}
 
 
@@ -135,10 +163,8 @@ def as_checkpoint(out: Path, name: str, weights: Mapping[str, Tensor], classes: 
 
 
 def written(out: Path, name: str, ending: str, content: bytes) -> Path:
-    """Writes a file with its hash in its name, and takes away those of the same name with another hash."""
+    """Writes a file with its hash in its name."""
     path = out / f'{name}-{hashlib.sha256(content).hexdigest()[:8]}{ending}'
-    for old in out.glob(f'{name}-????????{ending}'):
-        old.unlink()
     path.write_bytes(content)
     return path
 

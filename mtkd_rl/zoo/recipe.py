@@ -12,7 +12,6 @@ from mmengine.registry import Registry
 
 from mtkd_rl.errors import MTKDError
 
-KEYS = ('default_scope', 'model', 'data_preprocessor', 'pipeline', 'visualizer')
 SCOPES = ('mmengine', 'mmcv', 'mmpretrain', 'mmdet', 'mmseg', 'mtkd_rl')
 NAME = re.compile(rf'(?:(?:{"|".join(SCOPES)})\.)?([A-Za-z_][A-Za-z0-9_]*)')
 LOADS = ('init_cfg', 'pretrained', 'load_from')
@@ -73,24 +72,27 @@ def check_types(recipe: Any, file: str) -> None:
         raise MTKDError(
             f'zoo: {file} is refused: its default_scope is {scope!r}; it must be one of {", ".join(SCOPES)}'
         )
-    kinds = list(types_in(recipe))
+    kinds = list(values_of(recipe, 'type'))
     named = {kind.partition('.')[0] for kind in kinds if isinstance(kind, str) and '.' in kind}
     known = registered({scope, *named.intersection(SCOPES)}) | OPERATORS
+    for elsewhere in values_of(recipe, '_scope_'):
+        if elsewhere not in SCOPES:
+            raise MTKDError(f'zoo: {file} is refused: it would look into {elsewhere!r}; only into {", ".join(SCOPES)}')
     for kind in kinds:
         found = NAME.fullmatch(kind) if isinstance(kind, str) else None
         if found is None or found[1] not in known:
             raise MTKDError(f'zoo: {file} is refused: it would build {kind!r}, which OpenMMLab does not register')
 
 
-def types_in(recipe: Any) -> Iterator[Any]:
-    """Every ``type`` of a recipe."""
+def values_of(recipe: Any, key: str) -> Iterator[Any]:
+    """All that a key stands for, anywhere in a recipe."""
     if isinstance(recipe, dict):
-        if 'type' in recipe:
-            yield recipe['type']
+        if key in recipe:
+            yield recipe[key]
         recipe = list(recipe.values())
     if isinstance(recipe, list | tuple):
         for each in recipe:
-            yield from types_in(each)
+            yield from values_of(each, key)
 
 
 def registered(scopes: Set[str]) -> set[str]:
