@@ -248,7 +248,7 @@ def hook_entries(cfg: Config) -> list[dict]:
     entries = cfg.get('custom_hooks') or []
     if not isinstance(entries, list | tuple):
         raise MTKDError(
-            'custom_hooks is no list; where a config has no hooks of its own, --cfg-options custom_hooks.0... names nothing'
+            'custom_hooks is no list; where a config has no hooks, --cfg-options custom_hooks.0... names nothing'
         )
     names = [entry['type'] if isinstance(entry['type'], str) else entry['type'].__name__ for entry in entries]
     return [entry for entry, name in zip(entries, names) if name.rpartition('.')[2] == 'MTKDHook']

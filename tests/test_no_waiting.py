@@ -17,19 +17,31 @@ class Reads(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         name = str(function)
-        if any(read in name for read in READS):
+        by_mask = name.startswith('aten.index') and any(
+            isinstance(x, torch.Tensor) and x.dtype == torch.bool for x in runs.tensors(args[1:])
+        )
+        if by_mask or any(read in name for read in READS):
             self.seen.append(name)
         return function(*args, **(kwargs or {}))
 
 
 def test_the_mode_sees_a_read():
-    with Reads() as reads:
-        float(torch.ones(1).sum())
-    assert reads.seen
+    for read in (lambda x: float(x.sum()), lambda x: x[x > 0], lambda x: x.nonzero()):
+        with Reads() as reads:
+            read(torch.ones(3))
+        assert reads.seen
 
 
-@pytest.mark.parametrize('observation', ['compact', 'paper'])
-def test_a_step_reads_no_value(tmp_path, observation):
+STRATEGIES = [
+    dict(type='PPOWeighting', rollout=1000),
+    dict(type='PPOWeighting', rollout=1000, observation='paper'),
+    *(dict(type=f'{name}Weighting') for name in ('Confidence', 'Dropping', 'Gradient', 'Random', 'Signal')),
+]
+"""Not MetaWeighting: Adam reads its count of steps, which lies on the CPU."""
+
+
+@pytest.mark.parametrize('strategy', STRATEGIES, ids=lambda each: '-'.join(map(str, each.values())))
+def test_a_step_reads_no_value(tmp_path, strategy):
     """From the student's outputs to the rollout; an update, every 1,000 samples here, may wait."""
     reads = []
 
@@ -51,6 +63,5 @@ def test_a_step_reads_no_value(tmp_path, observation):
         hook.strategy.learn = watched(hook.strategy.learn)
         hook.monitor.watch = watched(hook.monitor.watch)
 
-    strategy = dict(type='PPOWeighting', rollout=1000, observation=observation)
     runs.train(runs.config(tmp_path, [runs.entry(strategy=strategy), runs.watching(before_train=listen)], epochs=1))
     assert reads == [[], [], []] * 2

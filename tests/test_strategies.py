@@ -147,7 +147,7 @@ def test_the_shortest_combination_is_that_of_a_solver(teachers, seed, most):
     )
     assert found.sum() == pytest.approx(1)
     assert found.max() <= most + 1e-6
-    assert found @ products @ found <= solved.fun + 0.01
+    assert found @ products @ found <= solved.fun + 1e-4
 
 
 def test_teachers_that_agree_with_the_student_are_heard_by_gradient():
@@ -409,11 +409,27 @@ def test_reinforce_has_no_critic():
         assert torch.equal(ppo.policy.state_dict()[name], untrained.agent.ppo.policy.state_dict()[name])
 
 
+SHORT = dict(rollout=20, batch_size=20)
+LEARNING: dict[str, dict[str, Any]] = {
+    'PPOWeighting': SHORT,
+    'ShuffledWeighting': SHORT,
+    'ReinforceWeighting': dict(rollout=20),
+    'PaperWeighting': dict(ones=1, every=2),
+    'MetaWeighting': {},
+}
+
+
 @pytest.mark.parametrize('name', sorted(set(STRATEGIES.module_dict) - {'FixedWeighting'}))
 def test_a_student_trains_with_it_and_goes_on(name, tmp_path):
-    entry = runs.entry(strategy=dict(type=name))
+    entry = runs.entry(strategy=dict(type=name, **LEARNING.get(name, {})))
     whole = runs.weights_of(runs.train(runs.config(tmp_path / 'a', [entry], epochs=2, save=True)))
     runs.train(runs.config(tmp_path / 'b', [entry], epochs=1, save=True))
     resumed = runs.weights_of(runs.train(runs.config(tmp_path / 'b', [entry], epochs=2, save=True, resume=True)))
     assert runs.same(whole, resumed)
+    if name in LEARNING:  # what the first of the two epochs has taught it came along
+        paths = (tmp_path / 'b/epoch_1.pth', tmp_path / 'b/epoch_2.pth', tmp_path / 'a/epoch_2.pth')
+        saved = [torch.load(path, weights_only=False)['mtkd_rl']['distiller']['strategy'] for path in paths]
+        first, resumed, whole_one = map(runs.tensors, saved)
+        assert runs.same(resumed, whole_one)
+        assert not all(torch.equal(a, b) for a, b in zip(first, resumed))
     assert all(torch.isfinite(weight).all() for weight in whole.values())

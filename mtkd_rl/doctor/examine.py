@@ -83,6 +83,7 @@ def examine(cfg: Config, name: str, options: Options, folder: Path, tell: Tell) 
     for each, pool in pools.items():
         _fill(reports[each], entries[each], pool, papers[each], names, answers, examiner)
     weights_from = cfg.load_from if cfg.get('load_from') else 'untrained'
+    asked = pools.keys() - answers.broken.keys()
     report = Report(
         config=name,
         device=device_name(next(student.parameters()).device),
@@ -90,7 +91,7 @@ def examine(cfg: Config, name: str, options: Options, folder: Path, tell: Tell) 
         pictures=len(answers.truth),
         classes=answers.classes,
         chance=examiner.chance(answers.truth, answers.classes),
-        together=_mean(examiner.scores(answers.together, answers.truth)),
+        together=_mean(examiner.scores(answers.together, answers.truth)) if len(asked) > 1 else None,
         student=_mean(examiner.scores(answers.student, answers.truth)),
         student_weights=weights_from,
         teachers=list(reports.values()),

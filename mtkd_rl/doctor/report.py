@@ -154,7 +154,8 @@ class Report:
         pictures: How many were looked at.
         classes: Of the student.
         chance: The metric of who knows nothing but how often each class occurs.
-        together: That of the teachers as one, the mean of their predictions: about what a student can hope for.
+        together: That of the teachers as one, the mean of their predictions: about what a student can hope for;
+            ``None`` where not two of them can be asked.
         student: The student's own metric.
         student_weights: Where the student's weights are from.
         teachers: In the order of the pool.
@@ -168,7 +169,7 @@ class Report:
     pictures: int
     classes: int
     chance: float
-    together: float
+    together: float | None
     student: float
     student_weights: str
     teachers: list[TeacherReport]

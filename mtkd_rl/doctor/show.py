@@ -45,7 +45,7 @@ def _metrics(report: Report) -> Table:
         style = COLOURS[worst[teacher.name]]
         name, metric = Text(teacher.name, style), Text(_percent(teacher.metric), style)
         table.add_row(name, metric, _percent(teacher.claim), escape(teacher.claimed_by))
-    if len(report.teachers) > 1:
+    if report.together is not None:
         table.add_row('together', _percent(report.together), '', 'the mean of their probabilities')
     table.add_section()
     table.add_row('student', _percent(report.student), '', escape(f'as it begins: {report.student_weights}'))
