@@ -329,6 +329,22 @@ def test_together_teachers_may_be_worth_more_than_the_best():
     assert CreditReward()(feedback(rows[0], credit))[0] > CreditReward()(feedback(rows[2], credit))[0]
 
 
+def test_an_absent_teacher_has_no_part_in_a_combination():
+    generator = rng(4)
+    pulls, direction = torch.randn(6, 3, 4, generator=generator), torch.randn(6, 4, generator=generator)
+    cosines = torch.nn.functional.cosine_similarity(pulls, direction[:, None], dim=2)
+    products = pulls @ pulls.transpose(1, 2)
+    weights = torch.tensor([[0.7, 0.3, 0.0]]).expand(6, 3)
+    present = torch.tensor([True, True, False])
+    state = make_state(widths=(3, 5, 4))._replace(present=present)
+    decision = Decision(weights, weights, torch.ones(6))
+    nothing = Knowledge(None, None)
+    told = dict(logit=Credit(torch.where(present, cosines, torch.nan), None, products))
+    found = CombinedReward()(Feedback(state, decision, nothing, told))
+    two = dict(logit=Credit(cosines[:, :2], None, products[:, :2, :2]))
+    torch.testing.assert_close(found, CombinedReward()(feedback(weights[:, :2], two)))
+
+
 def test_the_effect_of_a_combination_is_a_cosine_too():
     """With the direction in which the loss on other samples falls fastest, worked out from its definition."""
     generator = rng(3)

@@ -123,7 +123,7 @@ def combined(weights: Tensor, cosines: Tensor, products: Tensor | None) -> Tenso
     found = (weights * lengths * cosines).sum(dim=1) / length.clamp(min=1e-12)
     # what is left of vectors that cancel is rounding
     scale = (weights * lengths).sum(dim=1)
-    return torch.where(length > 1e-4 * scale, found.clamp(-1.0, 1.0), 0.0)
+    return torch.where(length > 1e-3 * scale, found.clamp(-1.0, 1.0), 0.0)
 
 
 @REWARDS.register_module()
@@ -134,7 +134,8 @@ class CombinedReward:
     sum_m w_im g_im`` the gradient of all distillation, p the task's gradient, and ``G h_i`` the direction in which the
     loss on other samples falls fastest (``mtkd_rl.rl.credit``). A sum over teachers, as in ``CreditReward``, is largest
     with all weight on one of them; here several are worth more than the best where their errors cancel. Features have
-    the first term alone, and the mean of the cosines in place of the cosine of the sum.
+    the first term alone, and like logits without one label a picture the mean of the cosines under the weights in place
+    of the cosine of the sum. Where the agent decides the strength, ``strength_reward`` is added.
 
     Args:
         alignment: a.
