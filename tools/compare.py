@@ -10,6 +10,7 @@
 
 import ast
 import json
+import logging
 import re
 import statistics
 import sys
@@ -19,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mmengine.logging import MMLogger
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -194,6 +196,7 @@ def in_numbers(rows: Rows, scores: Mapping[str, Sequence[Score]], against: str) 
 @tooling.reports_errors
 def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
+    MMLogger.get_current_instance().setLevel(logging.WARNING)  # a line a config that is read
     tooling.claim_work_dir(str(args.work_dir))
     console = Console(width=None if sys.stdout.isatty() else WIDTH)
     seeds = range(args.first_seed, args.first_seed + args.seeds)

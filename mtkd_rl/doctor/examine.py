@@ -67,19 +67,19 @@ def examine(cfg: Config, name: str, options: Options, folder: Path, tell: Tell) 
     entries = entries_by_name(HOOKS.build(deepcopy(dict(entry))).teachers)
     reports = {each: TeacherReport(each) for each in sorted(entries)}
     pools = {}
+    names = _class_names(loader.dataset)
     for each in reports:
         try:
-            pools[each] = _assemble(entry, {each: entries[each]}, student, cfg, runner.seed or 0)
+            pools[each] = _assemble(entry, {each: entries[each]}, student, cfg, runner.seed or 0, names)
         except MTKDError as error:
             reports[each].broken = str(error)
     if not pools:
-        _assemble(entry, entries, student, cfg, 0)  # raises what is wrong with the whole
+        _assemble(entry, entries, student, cfg, 0, names)  # raises what is wrong with the whole
     papers = {each: papers_of(each, entries[each], pool.teachers[0].model) for each, pool in pools.items()}
     examiner = examiner_of(next(iter(pools.values())).task)
     trained_on = {each: known.trained_on for each, known in papers.items()}
     share = 0.4 if options.steps else 0.9
     answers = ask(student, pools, trained_on, loader, examiner, lambda done: tell('ask', 0.1 + share * done))
-    names = _class_names(loader.dataset)
     for each, pool in pools.items():
         _fill(reports[each], entries[each], pool, papers[each], names, answers, examiner)
     weights_from = cfg.load_from if cfg.get('load_from') else 'untrained'
@@ -126,10 +126,15 @@ def _runner(cfg: Config, folder: Path, trust: bool) -> Runner:
 
 
 def _assemble(
-    entry: Mapping[str, Any], teachers: Mapping[str, Any], student: nn.Module, cfg: Config, seed: int
+    entry: Mapping[str, Any],
+    teachers: Mapping[str, Any],
+    student: nn.Module,
+    cfg: Config,
+    seed: int,
+    classes: tuple[str, ...],
 ) -> Distiller:
     hook: MTKDHook = HOOKS.build({**entry, 'teachers': deepcopy(dict(teachers))})
-    return hook.assemble(student, cfg, seed)
+    return hook.assemble(student, cfg, seed, classes or None)
 
 
 def _fill(

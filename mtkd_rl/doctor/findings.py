@@ -95,13 +95,13 @@ def _cause(teacher: TeacherReport, report: Report, is_bad: bool) -> str | None:
     order, trial = _better_order(teacher.order), _better_trial(teacher, report, is_bad)
     if is_bad and teacher.order_by_name is not None:
         return (
-            'its checkpoint names the same classes in another order: its outputs are the classes '
-            f'{_listed(teacher.order_by_name)}; give a checkpoint with the order of the data'
+            'its outputs are taken by the names in its checkpoint, which has the same classes in another order, '
+            f'{_listed(teacher.order_by_name)}; if these names are wrong, give its entry others with classes=[...]'
         )
     if order is not None and (trial is None or order.after - order.before > trial.metric - teacher.metric + CLEARLY):
         return (
             f'its class order is permuted; with the order {_listed(order.classes)} it would have '
-            f'{_percent(order.after)}; give a checkpoint with the order of the data'
+            f'{_percent(order.after)}; give its entry their names in that order with classes=[...]'
         )
     if trial is not None:
         wrong = ' and '.join(word for field, word in INPUT.items() if f'{field}=' in trial.setting)
@@ -139,11 +139,6 @@ def _yellow(teacher: TeacherReport, report: Report) -> Iterator[str]:
             f'{level}, but its checkpoint was loaded with strict=False, and of its keys {len(teacher.missing)} are '
             f'missing, {len(teacher.unexpected)} unexpected, {len(teacher.mismatched)} of another shape; check that '
             'nothing else was meant'
-        )
-    if teacher.order_by_name is not None:
-        yield (
-            f'{level}, but its checkpoint names the classes in another order than the data; check which of them is '
-            'named wrongly'
         )
     if teacher.metric < _allowed(teacher, report, BELOW):
         yield f'{level}; check that it was measured on the same data, and its input_size'
