@@ -2,7 +2,7 @@
 # Paper: https://arxiv.org/abs/2502.18510
 # Command: python tools/train.py configs/bccd/mtkd_rl_tiny_atss_bccd.py
 # Time: 9 minutes on one core
-# Result: box AP 45.1, standard deviation 0.9 over three seeds (`tools/compare.py`, docs/dense.md)
+# Result: box AP 45.0, standard deviation 1.0 over three seeds (`tools/compare.py`, docs/dense.md)
 #
 # Train the configs of teachers/ first.
 _base_ = ['students/tiny_atss_bccd.py', '_base_/teachers.py']

@@ -2,7 +2,7 @@
 # Paper: https://arxiv.org/abs/1503.02531 (knowledge distillation)
 # Command: python tools/train.py configs/bccd/single_tiny_atss_bccd.py
 # Time: 5 minutes on one core
-# Result: box AP 44.5, standard deviation 0.3 over three seeds (`tools/compare.py`, docs/dense.md)
+# Result: box AP 44.7, standard deviation 0.3 over three seeds (`tools/compare.py`, docs/dense.md)
 #
 # Train the configs of teachers/ first.
 _base_ = ['students/tiny_atss_bccd.py', '_base_/teachers.py']
