@@ -2,7 +2,7 @@
 # Paper: https://arxiv.org/abs/1503.02531 (knowledge distillation)
 # Command: python tools/train.py configs/camvid/single_tiny_segformer_camvid.py
 # Time: 7 minutes on one core
-# Result: mIoU 49.9, standard deviation 1.1 over three seeds (docs/dense.md)
+# Result: mIoU 49.8, standard deviation 1.1 over three seeds (docs/dense.md)
 #
 # Train the configs of teachers/ first.
 _base_ = ['students/tiny_segformer_camvid.py', '_base_/teachers.py']
