@@ -26,12 +26,7 @@ def isolated(seed: int | None = None) -> Iterator[None]:
     python, legacy, cpu, cuda = random.getstate(), np.random.get_state(), torch.get_rng_state(), _cuda_state()
     try:
         if seed is not None:
-            random.seed(seed)
-            np.random.seed(seed % 2**32)
-            # torch.manual_seed would also replace the seed that waits for a CUDA that is not initialised yet.
-            torch.default_generator.manual_seed(seed)
-            if cuda is not None:
-                torch.cuda.manual_seed(seed)
+            reseed(seed)
         yield
     finally:
         random.setstate(python)
@@ -39,6 +34,20 @@ def isolated(seed: int | None = None) -> Iterator[None]:
         torch.set_rng_state(cpu)
         if cuda is not None:
             torch.cuda.set_rng_state(cuda)
+
+
+def reseed(seed: int) -> None:
+    """Start the generators of python, numpy, torch and, where CUDA is initialised, its current device from one number.
+
+    Args:
+        seed: At least 0.
+    """
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    # torch.manual_seed would also replace the seed that waits for a CUDA that is not initialised yet.
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed(seed)
 
 
 def random_state() -> dict[str, Any]:

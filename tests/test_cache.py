@@ -46,6 +46,8 @@ def test_a_view_is_the_same_wherever_and_whenever_it_is_made():
     np.random.rand(5)
     assert torch.equal(Views(digits(), seed=0)[3, 1]['inputs'], first)
     others = [data[3, view]['inputs'] for view in range(8)]
+    together = data.__getitems__([(3, view) for view in reversed(range(8))])
+    assert all(torch.equal(each['inputs'], other) for each, other in zip(together, reversed(others), strict=True))
     assert len({tuple(each.flatten().tolist()) for each in others}) > 4
     assert not all(torch.equal(Views(digits(), seed=1)[3, view]['inputs'], others[view]) for view in range(8))
 
@@ -401,15 +403,16 @@ def test_pictures_that_changed_are_asked_about_again(tmp_path, checkpoint, monke
     """Whatever the files are called."""
     cache = dict(folder=str(tmp_path / 'cache'), views=1)
     run(tmp_path / 'a', checkpoint, cache, epochs=1)
-    make = Views.__getitem__
+    make = Views.__getitems__
 
-    def changed(self: Any, key: Any) -> Any:
-        item = make(self, key)
-        index, view, tag = item['data_samples'].metainfo[VIEW]
-        item['data_samples'].set_metainfo({VIEW: (index, view, tag ^ (index == 7))})
-        return item
+    def changed(self: Any, keys: Any) -> Any:
+        items = make(self, keys)
+        for item in items:
+            index, view, tag = item['data_samples'].metainfo[VIEW]
+            item['data_samples'].set_metainfo({VIEW: (index, view, tag ^ (index == 7))})
+        return items
 
-    monkeypatch.setattr(Views, '__getitem__', changed)
+    monkeypatch.setattr(Views, '__getitems__', changed)
     asked: list[int] = []
     run(tmp_path / 'b', checkpoint, cache, count=asked, epochs=1)
     assert len(asked) == 1  # the batch of the seventh

@@ -6,14 +6,14 @@ and on any rank, and a sample has K of them.
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from mtkd_rl.rng import isolated
+from mtkd_rl.rng import isolated, reseed
 
 VIEW = 'mtkd_view'
 """Key of the metainfo that says what a sample is: index, view, and a checksum of its picture and annotations."""
@@ -50,12 +50,20 @@ class Views:
 
     def __getitem__(self, key: tuple[int, int]) -> Any:
         """The view of a sample, with what it is in the data sample's metainfo; unnamed if it has another form."""
-        index, view = key
-        with isolated(zlib.crc32(f'{self.seed} {index} {view}'.encode())):
-            item = self.dataset[index]
+        return self.__getitems__([key])[0]
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[Any]:
+        """A batch of them, as torch's loaders ask for it: the global random states are put back once."""
+        with isolated():
+            return [self._make(*key) for key in keys]
+
+    def _make(self, index: int, view: int) -> Any:
+        reseed(zlib.crc32(f'{self.seed} {index} {view}'.encode()))
+        item = self.dataset[index]
         sample = item.get('data_samples') if isinstance(item, dict) else None
         if isinstance(sample, BaseDataElement) and isinstance(item.get('inputs'), Tensor):
-            sample.set_metainfo({VIEW: (index, view, checksum(sample, checksum(item['inputs'])))})
+            seen = index, view, checksum(sample, checksum(item['inputs']))
+            sample.set_field(seen, VIEW, field_type='metainfo')  # set_metainfo would make a deep copy
         return item
 
 
