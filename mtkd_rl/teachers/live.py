@@ -38,7 +38,8 @@ class Live:
         fold: Fold BatchNorm into the convolution before it.
         channels_last: Keep channels last in memory, as the convolutions of CPUs and tensor cores want them.
         precision: ``'bfloat16'`` or ``'float16'`` for autocast of the teachers alone; ``None`` for the student's.
-        compile: Compile the backbone (the whole network where there is none) by ``torch.compile``; it needs a compiler.
+        compile: Compile the backbone (the whole network where there is none) by ``torch.compile``, with its weights as
+            constants unless they are offloaded; it needs a compiler.
         offload: Keep the weights in the processor's memory, and on the device only while a teacher is asked, so that
             the pool may be larger than the device's memory.
 
@@ -133,7 +134,7 @@ class Live:
 
             undo.append(back)
         if self.compile:
-            undo.append(compiled(getattr(model, 'backbone', model)))
+            undo.append(compiled(getattr(model, 'backbone', model), freezing=not self.offload))
         return undo
 
     @contextmanager
@@ -317,13 +318,18 @@ def fold(model: nn.Module, conv_name: str, norm_name: str) -> Callable[[], None]
     return back
 
 
-def compiled(module: nn.Module) -> Callable[[], None]:
+def compiled(module: nn.Module, freezing: bool) -> Callable[[], None]:
     """Compiles a module's calls, in place.
+
+    Args:
+        module: Whose parameters do not change any more.
+        freezing: Make constants of them, laid out as the convolutions want them; they are then held twice, and on the
+            device for good.
 
     Returns:
         What takes it back.
     """
-    module.compile()
+    module.compile(options={'freezing': freezing})
 
     def back() -> None:
         cast(Any, module)._compiled_call_impl = None
