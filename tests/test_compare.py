@@ -88,6 +88,21 @@ def test_a_row_for_each_strategy_and_one_for_a_student_without_teachers() -> Non
     assert cfg.custom_hooks[0].strategy == {'type': 'X'}
 
 
+def test_a_row_with_other_options_of_its_hook() -> None:
+    text = "agent=dict(type='PPOWeighting', scale=1)  logit_weight=3 guard.limit=0.1"
+    config, options = tool.rows_of([DIGITS], [text])['agent']
+    cfg = Config.fromfile(config)
+    cfg.merge_from_dict({name: eval(value, {'PPOWeighting': 'PPOWeighting'}) for name, value in map(split, options)})
+    hook = cfg.custom_hooks[0]
+    assert hook.strategy == {'type': 'PPOWeighting', 'scale': 1}
+    assert (hook.logit_weight, hook.guard.limit) == (3, 0.1)
+    assert tool.rows_of([DIGITS], ['AverageWeighting logit_weight=3'])['AverageWeighting logit_weight=3']
+
+
+def split(option: str) -> list[str]:
+    return option.split('=', 1)
+
+
 def test_a_strategy_with_options_in_options() -> None:
     told = tool.options_of("dict(type='X', reward=dict(type='Y', effect=0.5), n=(1, 2))")
     assert told == {'type': 'X', 'reward': {'type': 'Y', 'effect': 0.5}, 'n': (1, 2)}

@@ -5,7 +5,8 @@
 
 ``--strategies`` makes a row of each strategy instead, of a config with an ``MTKDHook``:
 ``python tools/compare.py CONFIG --strategies PPOWeighting "dict(type='DroppingWeighting', drop=0.3)"``; with
-``NAME=STRATEGY`` the row is called so.
+``NAME=STRATEGY`` the row is called so. What follows it, as in ``"NAME=STRATEGY logit_weight=3"``, are other options of
+the row's hook.
 """
 
 import ast
@@ -51,7 +52,8 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         nargs='+',
         default=(),
         metavar='STRATEGY',
-        help='rows of a config with an MTKDHook: a type or dict(...), after ROW= to name the row',
+        help='rows of a config with an MTKDHook: a type or dict(...), after ROW= to name the row; '
+        'in the same word more options of the hook: "PPOWeighting logit_weight=3"',
     )
     parser.add_argument('--against', metavar='ROW', help='what the others are compared with (default: the first)')
     parser.add_argument('--percent', type=float, default=1.0, help='what they are multiplied by (default: 1)')
@@ -68,7 +70,7 @@ def parse(argv: Sequence[str] | None) -> Namespace:
         nargs='+',
         default=(),
         metavar='KEY=VALUE',
-        help='for all configs; custom_hooks.... only for those with an MTKDHook',
+        help='for all configs, unless a row says otherwise; custom_hooks.... only for those with an MTKDHook',
     )
     return parser.parse_args(argv)
 
@@ -103,16 +105,19 @@ def called(text: str) -> tuple[str, str]:
 
 
 def changes(config: str, strategy: str) -> tuple[str, ...]:
-    """What sets the strategy of a config's ``MTKDHook``.
+    """What sets the strategy of a config's ``MTKDHook``, and perhaps other options of it.
 
     Raises:
-        MTKDError: It is neither a name nor a ``dict(...)`` of plain values.
+        MTKDError: The strategy is neither a name nor a ``dict(...)`` of plain values.
     """
     cfg = tooling.load_config(config)
-    number = cfg.custom_hooks.index(tooling.hook_entries(cfg)[0])
+    hook = f'custom_hooks.{cfg.custom_hooks.index(tooling.hook_entries(cfg)[0])}'
+    others = re.search(r'(\s+[\w.]+=[^\s()]+)*\s*$', strategy)
+    assert others is not None
+    strategy = strategy[: others.start()]
     options = {'type': strategy} if strategy.isidentifier() else options_of(strategy)
-    place = f'custom_hooks.{number}.strategy'
-    return (f'{place}._delete_=True', *settings(place, options))
+    more = [f'{hook}.{option}' for option in others[0].split()]
+    return (f'{hook}.strategy._delete_=True', *settings(f'{hook}.strategy', options), *more)
 
 
 def fitting(config: str, options: Sequence[str]) -> list[str]:
@@ -207,7 +212,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     folders = {slug(row, config) for row, (config, _) in rows.items()}
     if len(folders) < len(rows):
         raise MTKDError('two rows have names that are alike as folders; give each a name of its own: ROW=STRATEGY')
-    complete = {row: (config, (*own, *fitting(config, args.cfg_options))) for row, (config, own) in rows.items()}
+    complete = {row: (config, (*fitting(config, args.cfg_options), *own)) for row, (config, own) in rows.items()}
     jobs = [
         Job(row, config, args.work_dir / slug(row, config) / f'seed_{seed}', seed, options)
         for seed in seeds
