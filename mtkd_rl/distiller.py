@@ -132,7 +132,7 @@ class Distiller:
         self.student_taps = task.listen(student, student_layer, 'student')
         self.teacher_taps: list[Taps | None] = [self._listen(teacher) for teacher in teachers]
         names = tuple(teacher.name for teacher in teachers)
-        setting = Setting(teachers=names, kinds=self.kinds, seed=seed, device=self.device)
+        setting = Setting(names, self.kinds, seed, self.device, reward=task.reward)
         if self_learner is not None:
             setting = setting._replace(degradations=self_learner.kinds, severity=self_learner.severity)
         strategy.prepare(setting)

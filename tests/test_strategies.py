@@ -248,7 +248,7 @@ def test_shuffled_weights_are_those_of_the_agent_on_other_samples():
 
 def test_the_signal_by_hand():
     made = drawn(3, 4, 2, seed=6)
-    strategy = SignalWeighting(scale=0.5)
+    strategy = SignalWeighting(scale=0.5, reward=dict(type='CreditReward'))
     strategy.prepare(setting(2))
     decision = strategy.decide(made)
     # standardised over two teachers, alignment and effect of the first are 1 each and of the second -1

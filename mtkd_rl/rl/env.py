@@ -20,8 +20,9 @@ from mmengine.runner import Runner
 
 from mtkd_rl.distiller import Distiller, Observed
 from mtkd_rl.errors import MTKDError
+from mtkd_rl.registry import REWARDS, build
 from mtkd_rl.rl.action import ActionLayout
-from mtkd_rl.rl.reward import CreditReward
+from mtkd_rl.rl.reward import Reward
 from mtkd_rl.rl.state import FEATURES, compact
 from mtkd_rl.rng import isolated, random_state, set_random_state
 from mtkd_rl.trust import check_files
@@ -46,9 +47,9 @@ class DistillationEnv(gymnasium.Env):
     """Distils into one student, a sample at a time.
 
     An observation is the compact state of one sample, ``(M * 8,)``; an action is a score in [-1, 1] for each teacher
-    and kind of knowledge (``mtkd_rl.rl.action``); a reward is the value of the decision minus that of equal weights
-    (``mtkd_rl.rl.reward.CreditReward``). An episode is a number of batches. ``reset`` puts the student back to where
-    it started.
+    and kind of knowledge (``mtkd_rl.rl.action``); a reward is the task's (``mtkd_rl.rl.reward``), the value of the
+    decision minus that of equal weights. An episode is a number of batches. ``reset`` puts the student back to where it
+    started.
 
     Args:
         distiller: The student, its pool and losses; its strategy is not asked.
@@ -65,7 +66,7 @@ class DistillationEnv(gymnasium.Env):
         self.optim_wrapper = optim_wrapper
         self.data = data
         self.batches = batches
-        self.reward = CreditReward()
+        self.reward: Reward = build(REWARDS, distiller.task.reward, 'reward')
         self.layout = ActionLayout(distiller.kinds, len(distiller.teachers))
         width = len(distiller.teachers) * len(FEATURES)
         self.observation_space = spaces.Box(-np.inf, np.inf, (width,), np.float32)

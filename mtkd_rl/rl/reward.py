@@ -63,7 +63,9 @@ def strength_reward(strength: Tensor, weights: Tensor, values: Tensor, present: 
 
 @REWARDS.register_module()
 class CreditReward:
-    """The default: how much better the decision was than equal weights, by first-order effects on the student.
+    """How much better the decision was than equal weights, by first-order effects on the student.
+
+    The default of all tasks but classification.
 
     A teacher's score on a sample is the sum of two terms, each standardised over the teachers of the sample:
     ``alignment``, the cosine of the task's and the teacher's gradients, and ``effect``, the first-order decrease of
@@ -129,6 +131,8 @@ def combined(weights: Tensor, cosines: Tensor, products: Tensor | None) -> Tenso
 @REWARDS.register_module()
 class CombinedReward:
     """How much better than equal weights the decision as a whole pulls, rather than its members one by one.
+
+    The default of classification (docs/evidence.md).
 
     ``r_i = a (cos(g_i(w), p_i) - cos(g_i(1/M), p_i)) + b (cos(g_i(w), G h_i) - cos(g_i(1/M), G h_i))`` with ``g_i(w) =
     sum_m w_im g_im`` the gradient of all distillation, p the task's gradient, and ``G h_i`` the direction in which the
@@ -200,7 +204,7 @@ class PaperReward:
         self.feature_weight = feature_weight
         warnings.warn(
             'PaperReward prefers the teacher that is easiest to imitate, not the one that helps; '
-            'it is here to reproduce the paper, CreditReward is the one to train with',
+            'it is here to reproduce the paper; leave reward out to train',
             stacklevel=2,
         )
 

@@ -24,6 +24,7 @@ class Task(Protocol):
         says: What its models say, and so what logit losses may compare: scores of ``'classes'``, with places also
             ``'maps'`` of these, or fused ``'pictures'``. The first is what they are called.
         logit_loss: Config of the logit loss, where the hook gives none.
+        reward: Config of the agent's reward, where the strategy gives none: what served students of this task best.
         degradations: What makes challenging versions of its models' inputs, for self-learning.
         groups: How many groups ``Batch.group`` tells apart; known after ``meet``.
     """
@@ -31,6 +32,7 @@ class Task(Protocol):
     temperature: ClassVar[float]
     says: ClassVar[tuple[Says, ...]]
     logit_loss: ClassVar[dict[str, Any]]
+    reward: ClassVar[dict[str, Any]]
     degradations: ClassVar[Degradations]
     groups: int
 

@@ -36,6 +36,7 @@ class Classification:
     temperature: ClassVar[float] = 4.0
     says: ClassVar[tuple[Says, ...]] = ('classes',)
     logit_loss: ClassVar[dict[str, Any]] = {'type': 'KD'}
+    reward: ClassVar[dict[str, Any]] = {'type': 'CombinedReward'}
     degradations: ClassVar[Degradations] = PictureDegradations()
 
     def __init__(self) -> None:

@@ -50,6 +50,7 @@ class Dense:
     temperature: ClassVar[float] = 1.0
     says: ClassVar[tuple[Says, ...]] = ('classes', 'maps')
     logit_loss: ClassVar[dict[str, Any]] = {'type': 'KD'}
+    reward: ClassVar[dict[str, Any]] = {'type': 'CreditReward'}
     degradations: ClassVar[Degradations] = PictureDegradations()
 
     def __init__(self) -> None:

@@ -31,6 +31,7 @@ class Fusion:
     temperature: ClassVar[float] = 1.0
     says: ClassVar[tuple[Says, ...]] = ('pictures',)
     logit_loss: ClassVar[dict[str, Any]] = {'type': 'FusedPicture'}
+    reward: ClassVar[dict[str, Any]] = {'type': 'CreditReward'}
     degradations: ClassVar[Degradations] = FusionDegradations()
 
     def __init__(self) -> None:

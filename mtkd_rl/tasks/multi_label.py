@@ -19,6 +19,7 @@ class MultiLabel(Classification):
     """mmpretrain's classifiers with a multi-label head; logits are compared class by class, as those of sigmoids."""
 
     temperature: ClassVar[float] = 1.0
+    reward: ClassVar[dict[str, Any]] = {'type': 'CreditReward'}
 
     @staticmethod
     def accepts(student: nn.Module) -> bool:

@@ -1,5 +1,7 @@
 """The Protocol of a weighting strategy."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -20,6 +22,7 @@ class Setting(NamedTuple):
         device: The student's.
         degradations: Names of the kinds of degradation whose severity may be decided; empty without self-learning.
         severity: Range of these.
+        reward: Config of the task's reward, for a strategy that has not been given another.
     """
 
     teachers: tuple[str, ...]
@@ -28,6 +31,7 @@ class Setting(NamedTuple):
     device: torch.device
     degradations: tuple[str, ...] = ()
     severity: tuple[float, float] = (0.0, 1.0)
+    reward: Mapping[str, Any] = MappingProxyType({'type': 'CombinedReward'})
 
 
 class Strategy(Protocol):

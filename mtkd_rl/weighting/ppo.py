@@ -31,7 +31,8 @@ class PPOWeighting:
     Args:
         observation: ``compact`` (a few scalars a teacher, an encoder shared by all teachers, carries over to other
             pools) or ``paper`` (embeddings, logits, losses, similarities and divergences concatenated).
-        reward: Config of a reward.
+        reward: Config of a reward; ``None`` for the task's (``CombinedReward`` where a picture has one label, else
+            ``CreditReward``).
         strength: Range of the strength of all distillation on a sample, to let the agent decide it too; ``None`` for 1.
         agent: An ``agent.pth``, or a checkpoint, of another run to start from.
         frozen: Do not learn: decide by the mean action of ``agent``, which is then required.
@@ -78,7 +79,8 @@ class PPOWeighting:
                 'PPOWeighting: frozen=True needs an agent that has learnt; give agent=<path of an agent.pth>'
             )
         self.observation = observation
-        self.reward: Reward = build(REWARDS, reward or {'type': 'CreditReward'}, 'reward')
+        self.reward: Reward = build(REWARDS, 'CombinedReward' if reward is None else reward, 'reward')
+        self._has_own_reward = reward is not None
         self.strength = strength
         self.start = agent
         self.frozen = frozen
@@ -98,6 +100,8 @@ class PPOWeighting:
     def prepare(self, setting: Setting) -> None:
         """Reads the agent to start from, so that a wrong path is known before the first iteration."""
         self.setting = setting
+        if not self._has_own_reward:
+            self.reward = build(REWARDS, dict(setting.reward), 'reward')
         self._policy = None if self.start is None else read_policy(self.start)
 
     def decide(self, state: State) -> Decision:
