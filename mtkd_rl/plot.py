@@ -131,16 +131,16 @@ def _draw_leads(axes: Axes, leads: np.ndarray, teachers: Sequence[str], classes:
     axes.set_yticks(range(len(teachers)), teachers)
     if n_classes <= 20:
         names = [str(name) for name in classes or range(n_classes)]
-        axes.set_xticks(range(n_classes), names)
-        if sum(map(len, names)) > 36:  # they would run into each other
-            axes.tick_params(axis='x', rotation=45)
+        crowded = sum(map(len, names)) > 36  # they would run into each other
+        angle: dict[str, Any] = {'rotation': 45, 'ha': 'right', 'rotation_mode': 'anchor'} if crowded else {}
+        axes.set_xticks(range(n_classes), names, **angle)
         for x in range(n_classes):
             for y in range(len(teachers)):
                 dark = leads[x, y] > 0.6
                 axes.text(
                     x, y, f'{100 * leads[x, y]:.0f}', ha='center', va='center', size=8, color='white' if dark else '0.2'
                 )
-    axes.set(xlabel='class', title='Who leads on which class, % of samples')
+    axes.set(xlabel='class', title='Who leads, % of samples')
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 
