@@ -274,6 +274,19 @@ def test_a_compiled_teacher_says_the_same() -> None:
         assert distance(plain, ask(given)) < 1e-5
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize('offload', [False, True])
+def test_weights_of_a_compiled_teacher_are_constants_unless_they_travel(offload: bool) -> None:
+    torch._dynamo.reset()
+    model, inputs = built('MobileNetV2'), torch.randn(2, 3, 37, 41)
+    ask, live = asking(model), Live(fold=False, channels_last=False, compile=True, offload=offload)
+    plain = live.prepare('a', model, inputs, ask)
+    for weight in model.parameters():
+        weight.data.zero_()
+    with live.running('a', inputs) as given:
+        assert (distance(plain, ask(given)) < 1e-5) is not offload
+
+
 def test_a_teacher_that_cannot_be_compiled_runs_as_it_was(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr('torch._inductor.config.cpp.cxx', ('no-such-compiler',))
     monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path))

@@ -6,7 +6,7 @@ it is taken back, so that no network is too strange to be a teacher.
 
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -134,7 +134,7 @@ class Live:
 
             undo.append(back)
         if self.compile:
-            undo.append(compiled(getattr(model, 'backbone', model), freezing=not self.offload))
+            undo.append(compiled(getattr(model, 'backbone', model)))
         return undo
 
     @contextmanager
@@ -184,10 +184,11 @@ class Live:
         if self.channels_last:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         dtype = PRECISIONS[self.precision]
-        if dtype is None:
-            yield inputs
-            return
-        with torch.autocast(inputs.device.type, dtype=dtype):
+        with ExitStack() as stack:
+            if self.compile and not self.offload:
+                stack.enter_context(constant_weights())
+            if dtype is not None:
+                stack.enter_context(torch.autocast(inputs.device.type, dtype=dtype))
             yield inputs
 
 
@@ -318,18 +319,24 @@ def fold(model: nn.Module, conv_name: str, norm_name: str) -> Callable[[], None]
     return back
 
 
-def compiled(module: nn.Module, freezing: bool) -> Callable[[], None]:
-    """Compiles a module's calls, in place.
+def constant_weights() -> AbstractContextManager[Any]:
+    """What is compiled in this block, without gradient, has its weights as constants, laid out for its convolutions.
 
-    Args:
-        module: Whose parameters do not change any more.
-        freezing: Make constants of them, laid out as the convolutions want them; they are then held twice, and on the
-            device for good.
+    They are then held twice, and on the device for good. It has to be known while a network is traced, where the
+    options of ``torch.compile`` are not.
+    """
+    from torch._inductor import config  # a second of imports
+
+    return cast(Any, config).patch(freezing=True)
+
+
+def compiled(module: nn.Module) -> Callable[[], None]:
+    """Compiles a module's calls, in place.
 
     Returns:
         What takes it back.
     """
-    module.compile(options={'freezing': freezing})
+    module.compile()
 
     def back() -> None:
         cast(Any, module)._compiled_call_impl = None

@@ -1,7 +1,5 @@
 """The Protocol of a weighting strategy."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -31,7 +29,7 @@ class Setting(NamedTuple):
     device: torch.device
     degradations: tuple[str, ...] = ()
     severity: tuple[float, float] = (0.0, 1.0)
-    reward: Mapping[str, Any] = MappingProxyType({'type': 'CombinedReward'})
+    reward: dict[str, Any] = {'type': 'CombinedReward'}
 
 
 class Strategy(Protocol):
