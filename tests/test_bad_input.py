@@ -664,7 +664,7 @@ def test_a_strategy_that_decides_nothing_finite(folder, table):
 
 
 @pytest.mark.parametrize('observation', ['compact', 'paper'])
-@pytest.mark.parametrize('reward', ['CreditReward', 'PaperReward'])
+@pytest.mark.parametrize('reward', ['CreditReward', 'CombinedReward', 'PaperReward'])
 @pytest.mark.parametrize('broken', [[2, 3, 6], range(1, 99)], ids=['at times', 'always'])
 def test_a_teacher_that_is_not_finite(folder, table, observation, reward, broken):
     """It is left out of the batch and named when the counts are read; student and agent stay finite."""

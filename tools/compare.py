@@ -180,8 +180,10 @@ def table(rows: Rows, seconds: Mapping[str, float], against: str, title: str | N
     return shown
 
 
-def in_numbers(rows: Rows, scores: Mapping[str, Sequence[Score]], against: str) -> list[dict[str, Any]]:
-    """The same for machines; an interval of one seed is null."""
+def in_numbers(
+    rows: Rows, scores: Mapping[str, Sequence[Score]], against: str, options: Mapping[str, Sequence[str]]
+) -> list[dict[str, Any]]:
+    """The same for machines, with what was changed of each row's config; an interval of one seed is null."""
 
     def difference(name: str, metric: str) -> dict[str, Any]:
         found = paired(rows[name][metric], rows[against][metric])._asdict()
@@ -190,6 +192,7 @@ def in_numbers(rows: Rows, scores: Mapping[str, Sequence[Score]], against: str) 
     return [
         {
             'name': name,
+            'options': list(options[name]),
             **{metric: each._asdict() for metric, each in reached.items()},
             'against': {'row': against, **{metric: difference(name, metric) for metric in reached}},
             'seconds': [score.seconds for score in scores[name]],
@@ -218,6 +221,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for seed in seeds
         for row, (config, options) in complete.items()
     ]
+    changed = {row: own for row, (_, own) in rows.items()}
     steps: dict[str | None, Callable[[Job], Score]] = {None: partial(train, metrics=args.metric, again=args.again)}
     steps |= {Path(config).stem: partial(test, config=config, metrics=args.metric) for config in args.test}
     if len(steps) <= len(args.test):
@@ -238,7 +242,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         reached = {
             row: {metric: summarise(scores[row], metric, args.percent) for metric in args.metric} for row in rows
         }
-        summary['rows' if title is None else title] = in_numbers(reached, scores, against)
+        summary['rows' if title is None else title] = in_numbers(reached, scores, against, changed)
         seconds = {row: statistics.mean(score.seconds for score in scores[row]) for row in rows}
         tables.append(table(reached, seconds, against, title))
         pages.append(f'## {title or "validation"}\n\n{in_markdown(reached, against)}')

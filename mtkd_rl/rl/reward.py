@@ -65,7 +65,7 @@ def strength_reward(strength: Tensor, weights: Tensor, values: Tensor, present: 
 class CreditReward:
     """How much better the decision was than equal weights, by first-order effects on the student.
 
-    The default of all tasks but classification.
+    The default of all tasks but classification with one label a picture.
 
     A teacher's score on a sample is the sum of two terms, each standardised over the teachers of the sample:
     ``alignment``, the cosine of the task's and the teacher's gradients, and ``effect``, the first-order decrease of
@@ -132,7 +132,7 @@ def combined(weights: Tensor, cosines: Tensor, products: Tensor | None) -> Tenso
 class CombinedReward:
     """How much better than equal weights the decision as a whole pulls, rather than its members one by one.
 
-    The default of classification (docs/evidence.md).
+    The default of classification with one label a picture (docs/evidence.md).
 
     ``r_i = a (cos(g_i(w), p_i) - cos(g_i(1/M), p_i)) + b (cos(g_i(w), G h_i) - cos(g_i(1/M), G h_i))`` with ``g_i(w) =
     sum_m w_im g_im`` the gradient of all distillation, p the task's gradient, and ``G h_i`` the direction in which the
