@@ -10,9 +10,9 @@ custom_hooks = [
         type='mtkd_rl.MTKDHook',
         teachers={{_base_.teachers}},
         live=dict(precision='bfloat16'),
-        strategy=dict(type='PPOWeighting'),
+        strategy=dict(type='PPOWeighting', scale=2.0),
         cache=dict(views=8),
         feature_loss=None,
-        logit_weight=1.0,
+        logit_weight=3.0,
     )
 ]
