@@ -10,7 +10,7 @@ custom_hooks = [
         type='mtkd_rl.MTKDHook',
         teachers={{_base_.teachers}},
         live=dict(precision='bfloat16'),
-        strategy=dict(type='PPOWeighting', scale=2.0),
+        strategy=dict(type='PPOWeighting', n_epochs=1, batch_size=1024),  # softer than by default
         cache=dict(views=8),
         feature_loss=None,
         logit_weight=3.0,
