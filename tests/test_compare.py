@@ -2,12 +2,13 @@
 
 import json
 import math
+from argparse import ArgumentParser
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
 import pytest
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from PIL import Image
 from scipy import stats
 
@@ -92,15 +93,13 @@ def test_a_row_with_other_options_of_its_hook() -> None:
     text = "agent=dict(type='PPOWeighting', scale=1)  logit_weight=3 guard.limit=0.1"
     config, options = tool.rows_of([DIGITS], [text])['agent']
     cfg = Config.fromfile(config)
-    cfg.merge_from_dict({name: eval(value, {'PPOWeighting': 'PPOWeighting'}) for name, value in map(split, options)})
+    parser = ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='+', action=DictAction)
+    cfg.merge_from_dict(parser.parse_args(['--cfg-options', *options]).cfg_options)
     hook = cfg.custom_hooks[0]
     assert hook.strategy == {'type': 'PPOWeighting', 'scale': 1}
     assert (hook.logit_weight, hook.guard.limit) == (3, 0.1)
     assert tool.rows_of([DIGITS], ['AverageWeighting logit_weight=3'])['AverageWeighting logit_weight=3']
-
-
-def split(option: str) -> list[str]:
-    return option.split('=', 1)
 
 
 def test_a_strategy_with_options_in_options() -> None:

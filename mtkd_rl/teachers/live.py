@@ -325,7 +325,7 @@ def constant_weights() -> AbstractContextManager[Any]:
     They are then held twice, and on the device for good. It has to be known while a network is traced, where the
     options of ``torch.compile`` are not.
     """
-    from torch._inductor import config  # a second of imports
+    from torch._inductor import config  # who compiles nothing need not import a compiler
 
     return cast(Any, config).patch(freezing=True)
 

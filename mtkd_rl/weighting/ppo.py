@@ -101,7 +101,7 @@ class PPOWeighting:
         """Reads the agent to start from, so that a wrong path is known before the first iteration."""
         self.setting = setting
         if not self._has_own_reward:
-            self.reward = build(REWARDS, dict(setting.reward), 'reward')
+            self.reward = build(REWARDS, setting.reward, 'reward')
         self._policy = None if self.start is None else read_policy(self.start)
 
     def decide(self, state: State) -> Decision:

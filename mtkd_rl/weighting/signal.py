@@ -37,7 +37,7 @@ class SignalWeighting(Formula):
     def prepare(self, setting: Setting) -> None:
         """Which kinds of knowledge there are."""
         self.kinds = setting.kinds
-        self.reward = self._own_reward or scoring(dict(setting.reward))
+        self.reward = self._own_reward or scoring(setting.reward)
 
     def decide(self, state: State) -> Decision:
         """Weights on the simplex, ``(B, M)`` for each kind."""
